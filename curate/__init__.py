@@ -1,0 +1,39 @@
+"""Bootstrap clean image-text pairs from noisy web lists: caption, filter, export, pretrain, prove."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+__version__ = "0.1.0"
+__all__ = ["RunView", "__version__", "open_run"]
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from curate.inspection.run_view import RunView
+
+
+def open_run(path: str | Path) -> RunView:
+    """Open a run's folder for looking: rows, texts, ledger and pictures.
+
+    Args:
+        path: the folder a recipe names as ``output``.
+
+    Raises:
+        curate.core.errors.StoreError: the folder holds no run.
+
+    Example:
+        >>> run = curate.open_run("runs/quickstart")  # doctest: +SKIP
+        >>> run.texts().head()  # doctest: +SKIP
+    """
+    from curate.inspection.run_view import RunView
+
+    return RunView.open(path)
+
+
+def __getattr__(name: str) -> object:
+    if name == "RunView":
+        from curate.inspection.run_view import RunView
+
+        return RunView
+    raise AttributeError(f"module 'curate' has no attribute {name!r}")
