@@ -1,0 +1,156 @@
+"""Files that are there whole or not at all.
+
+Written under a temporary name, flushed to disk, renamed; the folder is flushed too, so that a
+rename that was seen survives a power cut.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import IO, Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from curate.core.errors import StorageFull, StoreError
+
+TEMPORARY_SUFFIX = ".tmp"
+
+
+@contextlib.contextmanager
+def storage_errors(path: Path) -> Iterator[None]:
+    """Turn what the operating system says of a full disk or a closed door into our errors."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise StorageFull(
+                f"no room left to write {path}: free some space and run the same command again; "
+                "everything committed so far stays valid"
+            ) from error
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise StoreError(
+                f"not allowed to write {path} ({error.strerror}): "
+                "give another output folder or mend its permissions"
+            ) from error
+        raise
+
+
+def write_whole(path: Path, write: Callable[[IO[bytes]], object], *, flush_folder: bool = True) -> int:
+    """Write a file whole: temporary name, flush, rename.
+
+    Args:
+        path: the final name; its folder is made when missing.
+        write: gets the open binary file.
+        flush_folder: also flush the folder's entry; leave it to a later call to spare a flush.
+
+    Returns:
+        The file's size in bytes.
+
+    Raises:
+        StorageFull: no room left.
+        StoreError: no permission.
+    """
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}{TEMPORARY_SUFFIX}")
+    with storage_errors(path):
+        try:
+            file = _open_new(temporary)
+            with file:
+                write(file)
+                file.flush()
+                os.fsync(file.fileno())
+                size = file.tell()
+            temporary.replace(path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                temporary.unlink()
+            raise
+        if flush_folder:
+            flush_directory(path.parent)
+    return size
+
+
+def _open_new(path: Path) -> IO[bytes]:
+    try:
+        return path.open("xb")
+    except FileNotFoundError:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path.open("xb")
+
+
+def flush_directory(folder: Path) -> None:
+    """Flush a folder's entries to disk."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_json(path: Path, value: Any, *, flush_folder: bool = True) -> int:
+    """Write JSON whole; returns its size in bytes."""
+    text = json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False).encode()
+    return write_whole(path, lambda file: file.write(text), flush_folder=flush_folder)
+
+
+def read_json(path: Path) -> Any:
+    """Read JSON.
+
+    Raises:
+        StoreError: the file is no JSON; it was damaged from outside, since ours are whole.
+    """
+    try:
+        return json.loads(path.read_bytes())
+    except ValueError as error:
+        raise StoreError(
+            f"{path} is damaged ({error}): restore it, or remove it to have its work done again"
+        ) from error
+
+
+def write_parquet(path: Path, table: pa.Table, *, flush_folder: bool = True) -> int:
+    """Write a table whole as Parquet; returns its size in bytes.
+
+    Columns of encoded bytes are left as they are; everything else is compressed by zstd.
+    """
+    opaque = [field.name for field in table.schema if pa.types.is_binary(field.type)]
+    compression: str | dict[str, str] = "zstd"
+    if opaque:
+        compression = {name: "zstd" for name in _leaves(table.schema)}
+        compression.update(dict.fromkeys(opaque, "none"))
+    return write_whole(
+        path,
+        lambda file: pq.write_table(
+            table,
+            file,
+            compression=compression,
+            use_dictionary=[] if opaque else True,
+            write_statistics=not opaque,
+        ),
+        flush_folder=flush_folder,
+    )
+
+
+def _leaves(schema: pa.Schema) -> list[str]:
+    names = []
+    for field in schema:
+        nested = pa.types.is_list(field.type) or pa.types.is_fixed_size_list(field.type)
+        names.append(f"{field.name}.list.element" if nested else field.name)
+    return names
+
+
+def sweep_temporaries(folder: Path) -> int:
+    """Remove files a killed process left half-written; returns how many.
+
+    Only the owner of the run may call this.
+    """
+    count = 0
+    for path in folder.rglob(f".*{TEMPORARY_SUFFIX}"):
+        path.unlink(missing_ok=True)
+        count += 1
+    return count
