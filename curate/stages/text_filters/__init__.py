@@ -1,0 +1,1 @@
+"""Text filters: judge texts, not rows; an image with bad web texts still goes to the captioner."""
