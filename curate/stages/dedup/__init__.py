@@ -1,0 +1,1 @@
+"""Barriers that find duplicates over the whole set, out of core, earliest row surviving."""
