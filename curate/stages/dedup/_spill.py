@@ -59,7 +59,7 @@ class Spill:
             self._flush()
 
     def read(self, bucket: int) -> Iterator[Records]:
-        """Yield a bucket's records in the order they were added, at most ``BUCKET_ROWS`` at once."""
+        """Yield a bucket's records in the order they were added, ``BUCKET_ROWS`` at a time."""
         self._flush()
         path = self._path(bucket)
         if not path.exists():
