@@ -1,0 +1,105 @@
+"""The two protocols behind which every model family stands: Captioner and Scorer.
+
+Both take pictures as bytes: ``prepare`` brings one to the model's size and runs in the threads
+that decode, beside the model; the batch goes to the device as uint8 and is normalised there.
+
+Shapes: H height, W width, B images, T texts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from curate.models.sampling import Sampling
+
+Pixels = NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True)
+class Writing:
+    """How captions are written.
+
+    Attributes:
+        decoding: ``nucleus`` and ``greedy`` use ``sampling``; ``beam`` searches.
+        sampling: how the next token is chosen; with ``beam`` its penalty and least length alone.
+        num_beams: beams of a search.
+        num_captions: captions an image.
+        prompt: words every caption begins with; they are not part of the text.
+        max_tokens: most new tokens of a caption.
+        round_number: turn of the bootstrap loop; another round draws other captions.
+    """
+
+    decoding: Literal["nucleus", "greedy", "beam"] = "nucleus"
+    sampling: Sampling = field(default_factory=Sampling)
+    num_beams: int = 3
+    num_captions: int = 1
+    prompt: str = ""
+    max_tokens: int = 30
+    round_number: int = 0
+
+    def describe(self, caption: int) -> str:
+        """Return the decoding settings of one caption as ``text_models`` records them.
+
+        Example:
+            >>> Writing(prompt="a picture of").describe(0)
+            "nucleus p=0.9 prompt='a picture of' tokens=0-30 k=0 round=0"
+        """
+        s = self.sampling
+        parts: list[str] = [self.decoding]
+        if self.decoding == "nucleus":
+            parts.append(f"p={s.top_p:g}")
+            parts += [f"top_k={s.top_k}"] if s.top_k else []
+            parts += [f"temperature={s.temperature:g}"] if s.temperature != 1 else []
+        if self.decoding == "beam":
+            parts.append(f"beams={self.num_beams}")
+        parts += [f"penalty={s.repetition_penalty:g}"] if s.repetition_penalty != 1 else []
+        parts += [f"prompt={self.prompt!r}"] if self.prompt else []
+        parts.append(f"tokens={s.min_tokens}-{self.max_tokens}")
+        return " ".join([*parts, f"k={caption}", f"round={self.round_number}"])
+
+
+class Captioner(Protocol):
+    """Writes captions for images."""
+
+    @property
+    def signature(self) -> str:
+        """The model's name and short hash, ``name@0123456789ab``."""
+
+    def prepare(self, image_HW3: Pixels) -> Pixels:
+        """Bring an RGB picture to the model's size, uint8 [3, H', W']. Safe in threads."""
+
+    def caption(self, images_B3HW: Pixels, uids: Sequence[str]) -> list[list[str]]:
+        """Write captions: for every image as many as asked for, without the prompt.
+
+        A caption depends on its own image and uid alone, not on the batch.
+        """
+
+
+class Scorer(Protocol):
+    """Scores texts against images."""
+
+    @property
+    def signature(self) -> str:
+        """The model's name and short hash, ``name@0123456789ab``."""
+
+    def prepare(self, image_HW3: Pixels) -> Pixels:
+        """Bring an RGB picture to the model's size, uint8 [3, H', W']. Safe in threads."""
+
+    def score(
+        self, images_B3HW: Pixels, texts: Sequence[str], images_of: Sequence[int]
+    ) -> dict[str, NDArray[np.float32]]:
+        """Score texts, each against one image; an image is encoded once for all of its texts.
+
+        Args:
+            images_B3HW: prepared pictures.
+            texts: T texts, in any order.
+            images_of: for each text the index of its image.
+
+        Returns:
+            ``itc`` [T], cosines in [-1, 1], and ``itm`` [T], probabilities in [0, 1].
+        """

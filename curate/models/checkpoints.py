@@ -1,0 +1,298 @@
+"""Finding checkpoints: the embedded one, local folders and the hub; what they are, unloaded.
+
+Nothing here imports torch, so ``curate plan`` can ask what a checkpoint is. A checkpoint is an
+ordinary transformers folder: config.json, safetensors weights, a tokenizer. Pickled weights are
+never read, and code that comes with a checkpoint is never run.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import importlib.resources
+import json
+import os
+import re
+import tempfile
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from http.client import HTTPException
+from pathlib import Path
+from typing import Any
+
+from curate.core.errors import ModelError
+
+#: The files of a checkpoint that decide its results; these are hashed, and fetched from the hub.
+PATTERNS = (
+    *("config.json", "generation_config.json", "preprocessor_config.json", "processor_config.json"),
+    *("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"),
+    *("vocab.txt", "vocab.json", "merges.txt", "*.safetensors", "*.safetensors.index.json"),
+)
+UNRESOLVED = "unresolved"
+_PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+_HUB_TIMEOUT_S = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A checkpoint on this machine.
+
+    Attributes:
+        name: hub id, embedded name or the folder's name: what captions are signed with.
+        folder: where its files are.
+        digest: hub commit, or SHA-256 over its files, hex.
+    """
+
+    name: str
+    folder: Path
+    digest: str
+
+    @property
+    def signature(self) -> str:
+        """Return ``name@`` and twelve digits of the digest."""
+        return f"{self.name}@{self.digest[:12]}"
+
+    def read_json(self, name: str) -> dict[str, Any] | None:
+        """Return a JSON file of the checkpoint, or None where it has no such file.
+
+        Raises:
+            ModelError: the file is damaged.
+        """
+        return _read_json(self.folder / name)
+
+
+def local_folder(model: str) -> Path | None:
+    """Return the folder of an embedded or local checkpoint, or None for what may be a hub id."""
+    assets = importlib.resources.files("curate").joinpath("assets")
+    plain = _HUB_ID.fullmatch(model) is not None and "/" not in model
+    if plain and isinstance(assets, Path) and (assets / model / "config.json").is_file():
+        return assets / model
+    folder = Path(model).expanduser()
+    if folder.is_dir() or _HUB_ID.fullmatch(model) is None:
+        return folder
+    return None
+
+
+def problems(model: str, model_types: Sequence[str], accepting: Accepting) -> list[str]:
+    """Return what is wrong with a checkpoint as far as it can be told without network or loading.
+
+    Args:
+        model: hub id, folder or embedded name.
+        model_types: what the asking stage accepts, e.g. ``("blip",)``.
+        accepting: see :func:`check_folder`.
+    """
+    folder = local_folder(model)
+    if folder is None:
+        return []
+    try:
+        check_folder(folder, model_types, accepting)
+    except ModelError as error:
+        return [str(error)]
+    return []
+
+
+Accepting = Callable[[str], Sequence[str]]
+
+
+def check_folder(folder: Path, model_types: Sequence[str], accepting: Accepting) -> None:
+    """Check that a folder is a checkpoint of an accepted family, with safe weights.
+
+    Args:
+        folder: the checkpoint.
+        model_types: accepted ``model_type`` values of config.json.
+        accepting: names the stages that accept a given ``model_type``; asked only on an error.
+
+    Raises:
+        ModelError: no folder, no or a damaged config.json, another family, no or pickled weights.
+    """
+    if not folder.is_dir():
+        raise ModelError(f"there is no checkpoint folder {str(folder)!r}, and it is no hub id")
+    config = _read_json(folder / "config.json")
+    if config is None:
+        raise ModelError(
+            f"{folder} has no config.json: it is no transformers checkpoint "
+            "(save_pretrained writes one)"
+        )
+    found = str(config.get("model_type"))
+    if found not in model_types:
+        others = " or ".join(accepting(found)) or "no stage here"
+        raise ModelError(
+            f"{folder} holds a model of type {found!r}, expected is {' or '.join(model_types)}: "
+            f"{others} accepts {found!r}"
+        )
+    _check_weights(folder)
+
+
+def _check_weights(folder: Path) -> None:
+    if not any(folder.glob("*.safetensors")):
+        pickles = [path.name for pattern in _PICKLES for path in folder.glob(pattern)]
+        if pickles:
+            raise ModelError(
+                f"{folder} has only pickled weights ({pickles[0]}), which can run code when read: "
+                "load it once where you trust it and write safetensors with save_pretrained; on "
+                "the hub, a revision like refs/pr/1 often holds the conversion"
+            )
+        raise ModelError(f"{folder} has no weights: there is no *.safetensors file in it")
+    for index in folder.glob("*.safetensors.index.json"):
+        shards = set((_read_json(index) or {}).get("weight_map", {}).values())
+        missing = sorted(shard for shard in shards if not (folder / str(shard)).is_file())
+        if missing:
+            raise ModelError(
+                f"{folder} is incomplete: {index.name} names {missing[0]!r}, which is not there"
+            )
+
+
+def digest(model: str, revision: str | None) -> str:
+    """Return what identifies a checkpoint's files.
+
+    Args:
+        model: hub id, folder or embedded name.
+        revision: branch, tag or commit on the hub.
+
+    Returns:
+        SHA-256 over the files of a folder; the commit of a hub id; ``unresolved`` when the hub
+        cannot be reached and the checkpoint was never downloaded here.
+
+    Raises:
+        ModelError: the folder is gone, or the hub has no such model or revision.
+    """
+    folder = local_folder(model)
+    if folder is not None:
+        return folder_digest(folder)
+    return _hub_commit(model, revision or "main") or UNRESOLVED
+
+
+def fetch(model: str, revision: str | None) -> Checkpoint:
+    """Bring a checkpoint to this machine.
+
+    Raises:
+        ModelError: it is not there, or the hub cannot be reached and nothing is cached.
+    """
+    folder = local_folder(model)
+    if folder is not None:
+        return Checkpoint(folder.resolve().name, folder, folder_digest(folder))
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    commit = _hub_commit(model, revision or "main")
+    try:
+        path = Path(
+            snapshot_download(model, revision=commit or revision, allow_patterns=[*PATTERNS])
+        )
+    except LocalEntryNotFoundError as error:
+        raise ModelError(
+            f"{model!r} is neither a local folder nor downloaded, and the hub cannot be reached: "
+            "give the path of a folder, or download it where there is a network"
+        ) from error
+    except HfHubHTTPError as error:
+        raise ModelError(f"the hub refuses {model!r}: {error}") from error
+    return Checkpoint(model, path, path.name if _COMMIT.fullmatch(path.name) else str(commit))
+
+
+def folder_digest(folder: Path) -> str:
+    """Return SHA-256 over a checkpoint's files, hex; cached by path, sizes and times.
+
+    Raises:
+        ModelError: the folder holds no file of a checkpoint, or one cannot be read.
+    """
+    files = sorted({path for pattern in PATTERNS for path in folder.glob(pattern)})
+    if not files:
+        raise ModelError(f"{folder} holds no checkpoint")
+    try:
+        stats = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in files]
+        state = json.dumps(stats)
+        cache = _cache_folder() / f"{_sha256(str(folder.resolve()).encode())[:32]}.json"
+        cached = _read_cache(cache)
+        if cached.get("state") == state:
+            return str(cached["digest"])
+        value = _hash_files(files)
+    except OSError as error:
+        raise ModelError(f"{folder} cannot be read: {error}") from error
+    _write_cache(cache, {"state": state, "digest": value})
+    return value
+
+
+def _hash_files(files: Sequence[Path]) -> str:
+    whole = hashlib.sha256()
+    for path in files:
+        with path.open("rb") as file:
+            inner = hashlib.file_digest(file, "sha256").hexdigest()
+        whole.update(f"{path.name} {inner}\n".encode())
+    return whole.hexdigest()
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def _cache_folder() -> Path:
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "curate" / "digests"
+
+
+def _read_cache(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _write_cache(path: Path, entry: dict[str, str]) -> None:
+    """Write whole or not at all; a cache that cannot be written only costs time."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False) as file:
+            json.dump(entry, file)
+        Path(file.name).replace(path)
+    except OSError:
+        return
+
+
+def _read_json(path: Path) -> dict[str, Any] | None:
+    try:
+        found = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{path} cannot be read: {error}") from error
+    if not isinstance(found, dict):
+        raise ModelError(f"{path} is damaged: it holds no JSON object")
+    return found
+
+
+@functools.lru_cache(maxsize=64)
+def _hub_commit(model: str, revision: str) -> str | None:
+    """Return a revision's commit: as the hub says, else as downloaded before, else None.
+
+    Raises:
+        ModelError: the hub answers that there is no such model or revision.
+    """
+    if _COMMIT.fullmatch(revision):
+        return revision
+    from huggingface_hub import constants, get_token, try_to_load_from_cache
+
+    if not constants.HF_HUB_OFFLINE:
+        url = f"{constants.ENDPOINT}/api/models/{model}/revision/{urllib.parse.quote(revision, '')}"
+        request = urllib.request.Request(url)
+        if token := get_token():
+            request.add_header("Authorization", f"Bearer {token}")
+        try:
+            with urllib.request.urlopen(request, timeout=_HUB_TIMEOUT_S) as answer:
+                return str(json.load(answer)["sha"])
+        except urllib.error.HTTPError as error:
+            with error:
+                if error.code in (401, 403, 404):
+                    raise ModelError(
+                        f"the hub has no {model!r} at revision {revision!r}, or it is private or "
+                        f"gated (HTTP {error.code}): check the name; log in with 'hf auth login'"
+                    ) from error
+        except (OSError, HTTPException, ValueError, KeyError):
+            pass  # not reachable: what was downloaded before still serves
+    cached = try_to_load_from_cache(model, "config.json", revision=revision)
+    return Path(cached).parent.name if isinstance(cached, str) else None
