@@ -1,0 +1,1 @@
+"""Map stages that bring pictures in: over HTTP, or from a local folder."""
