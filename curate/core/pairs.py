@@ -1,0 +1,200 @@
+"""Pictures with their texts, read by number: what a trainer trains on and an evaluator judges by.
+
+A table of images and captions is one such source; a selection of a run is another.
+"""
+
+from __future__ import annotations
+
+import bisect
+import glob
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pydantic import Field
+
+from curate.core.config import FrozenConfig
+from curate.core.errors import SourceError, nearest
+
+
+class TableConfig(FrozenConfig):
+    """A table of images and captions.
+
+    Attributes:
+        path: Parquet, Arrow or JSONL file, or a pattern of such; relative to the working folder.
+        image: column of encoded bytes, or of paths relative to the table's folder.
+        captions: column of texts: a string, or a list of strings.
+        uid: column that names the picture; None: the image's bytes do.
+        repeat: how many times an epoch passes over it.
+    """
+
+    path: str
+    image: str = "image"
+    captions: str = "captions"
+    uid: str | None = None
+    repeat: int = Field(1, ge=1, le=100)
+
+
+class Pair(NamedTuple):
+    """A picture with its texts.
+
+    Attributes:
+        uid: the same for the same picture.
+        image: encoded bytes.
+        texts: at least one.
+    """
+
+    uid: str
+    image: bytes
+    texts: list[str]
+
+
+class PairSource(Protocol):
+    """Pictures with texts, read by number. A selection of a run is read through this."""
+
+    def __len__(self) -> int:
+        """Return the number of pictures."""
+        ...
+
+    def read(self, indices: Sequence[int]) -> list[Pair]:
+        """Return the pictures of these numbers, in this order."""
+        ...
+
+    def texts(self) -> Iterator[str]:
+        """Yield every text once, in order, without reading pictures."""
+        ...
+
+
+class ListSource:
+    """Pairs already in memory; pictures without a text are left out."""
+
+    def __init__(self, pairs: Sequence[Pair]) -> None:
+        self.pairs = [pair for pair in pairs if pair.texts]
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    def read(self, indices: Sequence[int]) -> list[Pair]:
+        """Return the pictures of these numbers, in this order."""
+        return [self.pairs[index] for index in indices]
+
+    def texts(self) -> Iterator[str]:
+        """Yield every text once, in order."""
+        for pair in self.pairs:
+            yield from pair.texts
+
+
+class TableSource(ListSource):
+    """A table of images and captions: Parquet, Arrow IPC or JSONL.
+
+    Held in memory whole: for tables of up to some hundred thousand pictures.
+
+    Raises:
+        SourceError: no file, an unreadable one, or a missing column.
+    """
+
+    def __init__(self, config: TableConfig) -> None:
+        paths = sorted(glob.glob(config.path, recursive=True))  # noqa: PTH207 - takes whole patterns
+        if not paths:
+            raise SourceError(
+                f"{config.path}: there is no such file; paths start at the working folder"
+            )
+        pairs = [pair for path in paths for pair in _read_table(Path(path), config)]
+        super().__init__(pairs * config.repeat)
+
+
+class ConcatSource:
+    """Several sources, one after the other."""
+
+    def __init__(self, sources: Sequence[PairSource]) -> None:
+        self.sources = list(sources)
+        self.starts = [0]
+        for source in self.sources:
+            self.starts.append(self.starts[-1] + len(source))
+
+    def __len__(self) -> int:
+        return self.starts[-1]
+
+    def read(self, indices: Sequence[int]) -> list[Pair]:
+        """Return the pictures of these numbers, in this order; each source is asked once."""
+        found: dict[int, Pair] = {}
+        wanted: dict[int, list[int]] = {}
+        for index in indices:
+            wanted.setdefault(bisect.bisect_right(self.starts, index) - 1, []).append(index)
+        for number, group in wanted.items():
+            local = [index - self.starts[number] for index in group]
+            found.update(zip(group, self.sources[number].read(local), strict=True))
+        return [found[index] for index in indices]
+
+    def texts(self) -> Iterator[str]:
+        """Yield every text of every source."""
+        for source in self.sources:
+            yield from source.texts()
+
+
+def open_tables(tables: Sequence[TableConfig]) -> PairSource:
+    """Open tables as one source.
+
+    Raises:
+        SourceError: no file, an unreadable one, a missing column, or no pictures with texts.
+    """
+    source = ConcatSource([TableSource(table) for table in tables])
+    if not len(source):
+        raise SourceError(
+            f"no picture with a text in {', '.join(t.path for t in tables) or 'no tables'}"
+        )
+    return source
+
+
+def _read_table(path: Path, config: TableConfig) -> list[Pair]:
+    rows = _rows(path, config)
+    pairs = []
+    for row in rows:
+        body = _body(row[config.image], path.parent)
+        texts = row[config.captions]
+        texts = [texts] if isinstance(texts, str) else list(texts or [])
+        texts = [text.strip() for text in texts if text and text.strip()]
+        uid = str(row[config.uid]) if config.uid else hashlib.sha256(body).hexdigest()
+        pairs.append(Pair(uid, body, texts))
+    return pairs
+
+
+def _rows(path: Path, config: TableConfig) -> list[dict[str, Any]]:
+    columns = [config.image, config.captions, *([config.uid] if config.uid else [])]
+    try:
+        if path.suffix in (".jsonl", ".ndjson"):
+            lines = path.read_text(encoding="utf-8").splitlines()
+            rows = [json.loads(line) for line in lines if line.strip()]
+            names = set(rows[0]) if rows else set(columns)
+        else:
+            table = _arrow_table(path)
+            names = set(table.column_names)
+            rows = []
+    except (OSError, ValueError, pa.ArrowException) as error:
+        raise SourceError(f"{path} cannot be read as a table: {error}") from error
+    for column in columns:
+        if column not in names:
+            raise SourceError(f"{path} has no column {column!r}: {nearest(column, names)}")
+    return rows or (
+        table.select(columns).to_pylist() if path.suffix not in (".jsonl", ".ndjson") else []
+    )
+
+
+def _arrow_table(path: Path) -> pa.Table:
+    if path.suffix in (".arrow", ".feather"):
+        with pa.memory_map(str(path)) as file:
+            return pa.ipc.open_file(file).read_all()
+    return pq.read_table(path)
+
+
+def _body(value: bytes | str | None, folder: Path) -> bytes:
+    if isinstance(value, str):
+        try:
+            return (folder / value).read_bytes()
+        except OSError as error:
+            raise SourceError(f"{folder / value} cannot be read: {error.strerror}") from error
+    return value or b""

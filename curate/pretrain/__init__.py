@@ -1,0 +1,1 @@
+"""Training a model on image-text pairs: a plain loop over objectives."""

@@ -1,0 +1,1 @@
+"""The objectives, one file each: the file's name is the objective's kind."""

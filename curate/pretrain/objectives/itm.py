@@ -1,0 +1,100 @@
+"""ITM: does this text belong to this image, with the batch's hardest mismatches.
+
+For every pair one foreign text and one foreign image are drawn from the batch, with probability
+proportional to softmax(similarity) + 1e-4. Source: Li et al. 2021, "ALBEF", section 3.2
+(https://arxiv.org/abs/2107.07651), as BLIP has it (https://arxiv.org/abs/2201.12086).
+
+Shapes: B pairs, L text tokens.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from curate.pretrain.objectives._base import ObjectiveConfig
+from curate.pretrain.objectives._forward import similarity
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from curate.pretrain.objectives._forward import Forward
+
+FLOOR = 1e-4
+
+
+class Config(ObjectiveConfig):
+    """Settings of ITM."""
+
+    kind: Literal["itm"] = "itm"
+
+    def loss(self, forward: Forward) -> Tensor:
+        """Return the loss of one batch, a scalar.
+
+        A batch of one picture has no mismatches; its pairs are then judged alone.
+        """
+        import torch
+
+        model, pairs = forward.model, forward.pairs
+        with torch.no_grad():
+            logits_BB = similarity(
+                forward.image_embeds, forward.text_embeds, logit_scale=model.logit_scale
+            )
+        text_of, image_of = hard_negatives(
+            logits_BB, pairs.image_ids_B, generator=forward.generator
+        )
+        own = torch.arange(len(pairs.ids_BL), device=pairs.ids_BL.device)
+        have_text, have_image = text_of >= 0, image_of >= 0
+        texts = torch.cat([own, text_of[have_text], own[have_image]])
+        images = torch.cat([own, own[have_text], image_of[have_image]])
+        logits = model.fuse(
+            pairs.ids_BL[texts], pairs.mask_BL[texts], pairs.image_tokens_BMD, images
+        )
+        matched = torch.arange(len(texts), device=own.device) < len(own)
+        return itm_loss(logits.float(), matched)
+
+
+def itm_loss(logits_B2: Tensor, matched_B: Tensor) -> Tensor:
+    """Return the mean cross-entropy of match against mismatch.
+
+    Args:
+        logits_B2: unmatched, matched.
+        matched_B: True where the text belongs to the image.
+    """
+    import torch.nn.functional as F
+
+    return F.cross_entropy(logits_B2, matched_B.long())
+
+
+def hard_negatives(
+    logits_BB: Tensor, image_ids_B: Tensor, *, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """Draw one foreign text for every image, and one foreign image for every text.
+
+    Args:
+        logits_BB: scaled similarities, images down, texts across.
+        image_ids_B: equal where two pairs show the same picture; such are never drawn.
+        generator: source of chance, on the CPU.
+
+    Returns:
+        Indices of the texts [B] and of the images [B]; -1 where the batch has nothing foreign.
+    """
+    same_BB = image_ids_B[:, None] == image_ids_B[None, :]
+    text_of = _draw(logits_BB.softmax(1), same_BB, generator)
+    image_of = _draw(logits_BB.T.softmax(1), same_BB, generator)
+    return text_of, image_of
+
+
+def _draw(likely_BB: Tensor, same_BB: Tensor, generator: torch.Generator) -> Tensor:
+    import torch
+
+    weights_BB = (likely_BB.float() + FLOOR).masked_fill(same_BB, 0.0)
+    nothing_B = same_BB.all(1)
+    weights_BB[nothing_B] = 1.0
+    # chance comes from the CPU, so that a seed means the same on every device
+    uniform_B = torch.rand(len(weights_BB), generator=generator).to(weights_BB.device)
+    edges_BB = weights_BB.cumsum(1)
+    drawn_B = torch.searchsorted(edges_BB, (uniform_B * edges_BB[:, -1])[:, None], right=True)[:, 0]
+    # rounding may land on the far edge: step back onto the last candidate that has weight
+    last_B = (weights_BB > 0).long().cumsum(1).argmax(1)
+    return torch.minimum(drawn_B, last_B).masked_fill(nothing_B, -1)
