@@ -26,6 +26,9 @@ WORDS = (
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 SIDE = 32
 
+# Networks this small only lose by a second thread, and tests run beside each other.
+torch.set_num_threads(1)
+
 
 def tiny_blip_captioner(folder: Path, *, seed: int = 0, spread: float = 0.3) -> Path:
     """Write a captioner; ``spread`` is the deviation of its weights, so of its opinions."""

@@ -1,0 +1,1 @@
+"""Captioners: write synthetic captions for images."""

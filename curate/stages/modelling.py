@@ -1,0 +1,213 @@
+"""What captioners and scorers share: settings of a model's worker, and decoding ahead of it.
+
+Torch is imported inside functions alone: ``curate plan`` reads these settings without it.
+"""
+
+from __future__ import annotations
+
+import itertools
+from abc import abstractmethod
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal, TypeVar
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+from pydantic import Field
+
+from curate.core.config import MapConfig, tuning
+from curate.core.families import kinds
+from curate.core.resources import Resources
+from curate.images import ImageFault, decode
+from curate.models import checkpoints
+
+Pixels = NDArray[np.uint8]
+T = TypeVar("T")
+
+NO_IMAGE = "no_image"
+
+
+class ModelConfig(MapConfig):
+    """Settings of every stage that runs a model.
+
+    Attributes:
+        model: hub id, local folder, or the name of a checkpoint that comes with curate
+            (``curate-tiny``).
+        revision: branch, tag or commit on the hub; None for its main branch.
+        device: ``auto`` takes the worker's GPU if it has one; ``cuda`` insists on one.
+        dtype: type of the weights; ``auto`` is bfloat16 on a GPU and float32 on a CPU.
+        batch_size: images in one call of the model; halved when the device's memory runs out.
+        decode_threads: threads that decode the next batch while the model works on this one.
+        num_cpus: cores of one worker.
+        num_gpus: share of a GPU of one worker; without effect where ``device`` is ``cpu``.
+    """
+
+    model_types: ClassVar[tuple[str, ...]]
+    family: ClassVar[str]
+
+    model: str = Field(min_length=1)
+    revision: str | None = Field(None, min_length=1)
+    device: Literal["auto", "cpu", "cuda"] = tuning("auto")
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    batch_size: int = tuning(32, ge=1, le=4096)
+    decode_threads: int = tuning(4, ge=1, le=64)
+    num_cpus: float = tuning(1.0, gt=0, le=256)
+    num_gpus: float = tuning(1.0, gt=0, le=1)
+
+    @property
+    def resources(self) -> Resources:
+        """A GPU's share, or cores alone; stages of one checkpoint may share a worker."""
+        return Resources(
+            num_cpus=self.num_cpus,
+            num_gpus=0.0 if self.device == "cpu" else self.num_gpus,
+            gpu_optional=self.device == "auto",
+            key=f"{self.model}@{self.revision or ''}",
+        )
+
+    def identity(self) -> dict[str, Any]:
+        """Return the settings, with the checkpoint's name and hash in place of its whereabouts.
+
+        Raises:
+            ModelError: the checkpoint is gone, or the hub knows no such model.
+        """
+        said = super().identity()
+        said["weights"] = checkpoints.digest(self.model, self.revision)
+        folder = checkpoints.local_folder(self.model)
+        if folder is not None:
+            said["model"] = folder.resolve().name
+        if said["weights"] != checkpoints.UNRESOLVED:
+            said.pop("revision", None)
+        return said
+
+    def check(self) -> list[str]:
+        """Return what is wrong with a local checkpoint; a hub id is checked when it is here."""
+        return checkpoints.problems(self.model, self.model_types, accepting)
+
+    @abstractmethod
+    def build(self) -> Any:
+        """Build the stage; the model is loaded by its ``setup``."""
+
+
+def accepting(model_type: str) -> list[str]:
+    """Return the stages that accept a checkpoint's ``model_type``, for messages."""
+    found = []
+    for family in ("captioners", "scorers"):
+        for name, kind in kinds(family).items():
+            config = kind.config()
+            if issubclass(config, ModelConfig) and model_type in config.model_types:
+                found.append(f"the {family.removesuffix('s')} {name!r}")
+    return found
+
+
+@dataclass
+class Faults:
+    """Pictures that could not be used, by their place in the partition."""
+
+    by_place: dict[int, ImageFault] = field(default_factory=dict)
+
+    def columns(self, count: int) -> tuple[pa.Array, pa.Array]:
+        """Return reasons and details per row, null for rows to keep."""
+        found = [self.by_place.get(place) for place in range(count)]
+        reasons = pa.array([fault and fault.reason for fault in found], pa.string())
+        return reasons, pa.array([fault and fault.detail for fault in found], pa.string())
+
+
+class Decoder:
+    """Decodes and prepares pictures in threads, a batch ahead of the model."""
+
+    def __init__(self, prepare: Callable[[Pixels], Pixels], *, threads: int) -> None:
+        """Start the threads.
+
+        Args:
+            prepare: the model's own preparation of an RGB picture; called in the threads.
+            threads: number of them.
+        """
+        self._prepare = prepare
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="decode")
+
+    def close(self) -> None:
+        """Stop the threads."""
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def batches(
+        self, images: pa.ChunkedArray, places: Sequence[int], size: int, faults: Faults
+    ) -> Iterator[tuple[list[int], Pixels]]:
+        """Yield batches of prepared pictures in the order of ``places``.
+
+        Args:
+            images: encoded pictures of a partition.
+            places: the rows that are wanted.
+            size: most pictures in a batch. Which pictures make a batch depends on ``places``
+                alone; broken ones are left out of theirs.
+            faults: broken pictures are entered here.
+
+        Yields:
+            Places of a batch and its pictures, uint8 [B, 3, H, W]; batches may be smaller than
+            ``size``, never empty.
+        """
+        starts = range(0, len(places), size)
+        groups = iter([places[start : start + size] for start in starts])
+        ahead: deque[tuple[Sequence[int], list[Future[Pixels]]]] = deque()
+
+        def begin() -> None:
+            for group in itertools.islice(groups, 1):
+                waiting = [self._pool.submit(self._one, images, place) for place in group]
+                ahead.append((group, waiting))
+
+        begin()
+        while ahead:
+            begin()
+            group, waiting = ahead.popleft()
+            good, pixels = [], []
+            for place, future in zip(group, waiting, strict=True):
+                try:
+                    pixels.append(future.result())
+                    good.append(place)
+                except ImageFault as fault:
+                    faults.by_place[place] = fault
+            if good:
+                yield good, np.stack(pixels)
+
+    def _one(self, images: pa.ChunkedArray, place: int) -> Pixels:
+        body = images[place].as_py()
+        if body is None:
+            raise ImageFault(NO_IMAGE, "the row holds no picture")
+        return self._prepare(decode(body))
+
+
+def in_halves(
+    call: Callable[[int, int], T], start: int, stop: int, notes: dict[str, float]
+) -> list[T]:
+    """Call for [start, stop); when the device's memory runs out, for its halves instead.
+
+    Args:
+        call: does the work of a range.
+        start: first.
+        stop: one past the last.
+        notes: ``halvings`` counts how often a range was halved.
+
+    Returns:
+        What the calls returned, in order of the ranges.
+
+    Raises:
+        torch.OutOfMemoryError: a single picture is too much.
+    """
+    import torch
+
+    try:
+        return [call(start, stop)]
+    except torch.OutOfMemoryError:
+        if stop - start <= 1:
+            raise
+    torch.cuda.empty_cache()
+    notes["halvings"] = notes.get("halvings", 0) + 1
+    middle = (start + stop) // 2
+    return in_halves(call, start, middle, notes) + in_halves(call, middle, stop, notes)
+
+
+def lists(rows: pa.Table, name: str) -> list[list[Any]]:
+    """Return a list column as Python lists; a null list is an empty one."""
+    return [values or [] for values in rows[name].to_pylist()]

@@ -1,0 +1,1 @@
+"""Scorers: add numbers to texts, decide nothing."""
