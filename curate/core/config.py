@@ -19,9 +19,11 @@ from curate.core.resources import Resources
 if TYPE_CHECKING:
     from curate.core.stage import (
         Barrier,
+        Exporter,
         MapStage,
         RowFilter,
         Selector,
+        Sink,
         Source,
         TextFilter,
     )
@@ -90,6 +92,10 @@ class StageConfig(FrozenConfig):
     def check(self) -> list[str]:
         """Return what is wrong with the surroundings (a missing file, say), without loading."""
         return []
+
+    @abstractmethod
+    def build(self) -> Any:
+        """Build the stage; cheap: what is heavy waits for its ``setup``."""
 
 
 class SourceConfig(StageConfig):
@@ -160,3 +166,23 @@ class SelectorConfig(StageConfig):
     @abstractmethod
     def build(self) -> Selector:
         """Build the selector."""
+
+
+class SinkConfig(StageConfig):
+    """Config of a sink: keeps a view of the finished table in another format."""
+
+    role = "plain"
+
+    @abstractmethod
+    def build(self) -> Sink:
+        """Build the sink."""
+
+
+class ExporterConfig(StageConfig):
+    """Config of an exporter: hands a selection to a trainer as files."""
+
+    role = "plain"
+
+    @abstractmethod
+    def build(self) -> Exporter:
+        """Build the exporter."""

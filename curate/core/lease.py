@@ -52,6 +52,13 @@ def owned(root: Path) -> Iterator[None]:
             path.unlink(missing_ok=True)
 
 
+def owner_of(root: Path) -> dict[str, Any] | None:
+    """Return host and process of a run's living owner, or None."""
+    path = root / LEASE_FILE
+    owner = _owner(path)
+    return owner if owner and _alive(path, owner) else None
+
+
 def _take(path: Path, me: dict[str, Any]) -> None:
     with storage_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -222,7 +222,8 @@ class _Compiler:
     def compile(self, stages: Sequence[StagePlan]) -> Plan:
         passes = []
         for index, (group, barrier) in enumerate(_split_at_barriers(stages)):
-            legs = self._legs(index, _split_by_resources(group, first=index == 0))
+            groups = _split_by_resources(group, first=index == 0)
+            legs = self._legs(index, groups, [barrier] if barrier else [])
             passes.append(PassPlan(index, legs, self._barrier(index, barrier)))
         keys = [columns.PARTITION, columns.ROW]
         assert isinstance(self.source.config, SourceConfig)
@@ -233,12 +234,16 @@ class _Compiler:
             schema=pa.schema([*keys, *self.fields.values()]),
         )
 
-    def _legs(self, index: int, groups: Sequence[Sequence[StagePlan]]) -> tuple[LegPlan, ...]:
+    def _legs(
+        self, index: int, groups: Sequence[Sequence[StagePlan]], barrier: Sequence[StagePlan]
+    ) -> tuple[LegPlan, ...]:
+        """Plan the legs of a pass; its barrier's sketch is drawn by the last one."""
         legs = []
         for number, group in enumerate(groups):
-            reads = _reads_from_before(group)
+            last = number == len(groups) - 1
+            reads = _reads_from_before([*group, *(barrier if last else [])])
             later = [stage for rest in groups[number + 1 :] for stage in rest]
-            hands_on = _reads_from_before(later)
+            hands_on = _reads_from_before([*later, *barrier])
             for stage in group:
                 for field in stage.config.writes:
                     self.fields.pop(field.name, None)

@@ -15,9 +15,16 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
+
+if TYPE_CHECKING:
+    from curate.core.selection import Selection
+    from curate.core.table import CommittedTable
+
+#: Called with (done, total) as long work goes on.
+Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,6 +228,32 @@ class Source(ABC):
         Returns:
             Rows with ``schema()``'s columns and no more; unusable rows carry a reason. The engine
             adds ``partition`` and ``row``.
+        """
+
+
+class Sink(ABC):
+    """Keeps a view of the finished table in another format; the view can be rebuilt."""
+
+    @abstractmethod
+    def index(self, table: CommittedTable, progress: Progress) -> Mapping[str, Any]:
+        """Bring the view up to date with the committed table; safe to repeat, safe to kill.
+
+        Returns:
+            What was done, for people: JSON values.
+        """
+
+
+class Exporter(ABC):
+    """Hands a selection to a trainer as files."""
+
+    @abstractmethod
+    def export(
+        self, table: CommittedTable, selection: Selection, output: Path, progress: Progress
+    ) -> Mapping[str, Any]:
+        """Write the selection's pairs below ``output``; the same selection gives the same bytes.
+
+        Returns:
+            The manifest: JSON values.
         """
 
 

@@ -1,0 +1,199 @@
+"""The command line. Heavy imports wait inside the commands, so that help comes at once."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from curate.core.families import Kind
+
+_SET = click.option(
+    "--set", "sets", multiple=True, metavar="KEY=VALUE", help="Override, e.g. stages[1].resize=256."
+)
+_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON for scripts.")
+
+
+class _Group(click.Group):
+    """Turns our errors into one clear message and an exit code, and nothing else."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        from curate.core.errors import CurateError
+
+        try:
+            return super().invoke(ctx)
+        except CurateError as error:
+            click.echo(f"error: {error}", err=True)
+            sys.exit(2)
+        except KeyboardInterrupt:
+            click.echo(
+                "\nstopped; everything committed stays valid: the same command goes on", err=True
+            )
+            sys.exit(130)
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="curate")
+def main() -> None:
+    """Bootstrap clean image-text pairs from noisy web lists.
+
+    Start with 'curate run pipelines/quickstart.yaml'.
+    """
+
+
+@main.command()
+@click.argument("recipe", type=click.Path(path_type=Path))
+@click.option("--engine", type=click.Choice(["local", "ray"]), help="Where the work is done.")
+@click.option("--output", type=click.Path(path_type=Path), help="The run's folder.")
+@click.option("--retry", type=click.Choice(["quarantined"]), help="Take partitions up again.")
+@_SET
+@_JSON
+def run(
+    recipe: Path,
+    engine: str | None,
+    output: Path | None,
+    retry: str | None,
+    sets: Sequence[str],
+    as_json: bool,
+) -> None:
+    """Run a recipe, or go on with it: the same command continues what was stopped."""
+    from curate import recipe as recipes
+    from curate.outcome import result_json
+    from curate.run import run as run_recipe
+    from curate.terminal import Terminal, print_funnel, print_next
+
+    loaded = recipes.load(recipe, engine=engine, output=output, sets=sets)
+    console = _console(as_json)
+    console.print(f"[bold]{loaded.name}[/] [dim]{recipe} -> {loaded.output}[/]", highlight=False)
+    with Terminal(console) as terminal:
+        result = run_recipe(loaded, terminal, retry_quarantined=retry == "quarantined")
+    if as_json:
+        click.echo(json.dumps(result_json(result), indent=1, ensure_ascii=False))
+    else:
+        if result.nothing_to_do:
+            console.print("nothing to do: everything was there already")
+        print_funnel(console, result)
+        print_next(console, result)
+    if result.passes.quarantined:
+        sys.exit(3)
+
+
+@main.command()
+@click.argument("recipe", type=click.Path(path_type=Path))
+@click.option("--output", type=click.Path(path_type=Path), help="The run's folder.")
+@_SET
+@_JSON
+def plan(recipe: Path, output: Path | None, sets: Sequence[str], as_json: bool) -> None:
+    """Show passes, legs, columns, resources and what is done; loads no model."""
+    from curate import recipe as recipes
+    from curate.plan_view import plan_json, print_plan
+    from curate.run import practice_list
+
+    loaded = recipes.load(recipe, output=output, sets=sets)
+    practice_list(loaded)
+    compiled = loaded.plan()
+    if as_json:
+        click.echo(json.dumps(plan_json(loaded, compiled), indent=1))
+    else:
+        print_plan(_console(False), loaded, compiled)
+
+
+@main.command()
+@click.argument("run_folder", metavar="RUN", type=click.Path(path_type=Path))
+@_JSON
+def status(run_folder: Path, as_json: bool) -> None:
+    """Show how far a run is: partitions per leg, the ledger, what was set aside, selections."""
+    from curate.status import print_status, run_status
+
+    facts = run_status(run_folder)
+    if as_json:
+        click.echo(json.dumps(facts, indent=1, ensure_ascii=False))
+    else:
+        print_status(_console(False), facts)
+
+
+@main.command(name="select")
+@click.argument("run_folder", metavar="RUN", type=click.Path(path_type=Path))
+@click.option("--kind", required=True, help="A selector; see 'curate list selectors'.")
+@click.option("--name", required=True, help="Name of the new selection.")
+@_SET
+@_JSON
+def select_command(
+    run_folder: Path, kind: str, name: str, sets: Sequence[str], as_json: bool
+) -> None:
+    """Decide again from stored scores: no GPU, nothing fetched or rewritten."""
+    from curate.after_passes import select_texts
+    from curate.core.table import CommittedTable
+    from curate.recipe import parse_stage
+    from curate.terminal import print_selection
+
+    table = CommittedTable.open(run_folder)
+    selector = parse_stage({"kind": kind}, sets, "selectors", scores=table.score_names)
+    selection, _ = select_texts(selector, table, name)
+    if as_json:
+        click.echo(json.dumps({"name": name, **selection.facts}, indent=1))
+    else:
+        print_selection(_console(False), selection)
+
+
+@main.command()
+@click.argument("run_folder", metavar="RUN", type=click.Path(path_type=Path))
+@click.option("--kind", default="webdataset", show_default=True, help="An exporter.")
+@click.option("--selection", default="default", show_default=True, help="Which selection.")
+@_SET
+@_JSON
+def export(run_folder: Path, kind: str, selection: str, sets: Sequence[str], as_json: bool) -> None:
+    """Hand a selection to a trainer as shards."""
+    from curate.after_passes import export_selection
+    from curate.core.selection import Selection
+    from curate.core.table import CommittedTable
+    from curate.recipe import parse_stage
+    from curate.terminal import Terminal
+
+    table = CommittedTable.open(run_folder)
+    exporter = parse_stage({"kind": kind}, sets, "exporters", scores=())
+    with Terminal(_console(as_json)) as terminal:
+        manifest = export_selection(
+            exporter, table, Selection.open(run_folder, selection), terminal
+        )
+    if as_json:
+        click.echo(json.dumps(manifest, indent=1))
+    else:
+        click.echo(
+            f"{manifest['samples']:,} samples in {len(manifest['shards'])} shard(s): "
+            f"{manifest['output']}"
+        )
+
+
+@main.command(name="list")
+@click.argument("family", required=False)
+@_JSON
+def list_command(family: str | None, as_json: bool) -> None:
+    """Name what there is: 'curate list captioners'. Without a family, all of them."""
+    from curate.core.families import FAMILIES, kinds
+
+    found: dict[str, list[Kind]] = {
+        name: list(kinds(name).values()) for name in ([family] if family else FAMILIES)
+    }
+    if as_json:
+        named = {f: {kind.name: kind.summary() for kind in ks} for f, ks in found.items()}
+        click.echo(json.dumps(named, indent=1))
+        return
+    for name, known in found.items():
+        click.echo(click.style(name, bold=True))
+        width = max((len(kind.name) for kind in known), default=0)
+        for kind in known:
+            click.echo(f"  {kind.name:<{width}}  {kind.summary()}")
+
+
+def _console(as_json: bool) -> Console:
+    from rich.console import Console
+
+    return Console(stderr=as_json, soft_wrap=True)

@@ -1,0 +1,260 @@
+"""Selections: which texts are kept, decided late, from stored numbers, and kept beside each other.
+
+A selection is one small Parquet file a partition, a row per text: null selects the text, anything
+else is the reason it was rejected. Nothing else is written, so another threshold costs no more
+than reading the score columns once.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from curate.core.atomic import flush_directory, read_json, write_json, write_parquet
+from curate.core.columns import PARTITION, ROW
+from curate.core.errors import LawError, StoreError, nearest
+from curate.core.ledger import check_texts
+from curate.core.partition import part_name
+from curate.core.stage import Selector
+from curate.core.store import RunStore, same_json
+from curate.core.table import CommittedTable
+
+SELECTION_FILE = "selection.json"
+DECISION_SCHEMA = pa.schema(
+    [
+        PARTITION,
+        ROW,
+        pa.field("text_index", pa.int32(), nullable=False),
+        pa.field("rejected", pa.string()),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Selection:
+    """A finished selection.
+
+    Attributes:
+        store: the run's folder.
+        name: its name.
+        facts: the selector's settings and summary, and the counts: ``rows``, ``rows_kept``,
+            ``texts``, ``selected`` (by source) and ``rejected`` (by source and reason).
+    """
+
+    store: RunStore
+    name: str
+    facts: Mapping[str, Any]
+
+    @classmethod
+    def open(cls, root: Path, name: str) -> Selection:
+        """Open a selection by name.
+
+        Raises:
+            StoreError: there is none of that name; the message names the nearest.
+        """
+        store = RunStore(root)
+        path = store.selection(name) / SELECTION_FILE
+        if not path.exists():
+            names = list_selections(store)
+            raise StoreError(f"no selection {name!r} in {root}: {nearest(name, names)}")
+        return cls(store, name, read_json(path))
+
+    @property
+    def fingerprint(self) -> str:
+        """Identity of the table it was decided on."""
+        return str(self.facts["table"])
+
+    @property
+    def selected(self) -> int:
+        """Number of selected texts."""
+        return sum(self.facts["selected"].values())
+
+    def decisions(self, number: int) -> pa.Table:
+        """Return a partition's decisions (``DECISION_SCHEMA``), one row a text, order kept."""
+        return pq.read_table(_part(self.store.selection(self.name), number), schema=DECISION_SCHEMA)
+
+    def pairs(
+        self, table: CommittedTable, names: Iterable[str] = ()
+    ) -> Iterator[tuple[pa.Table, pa.Table]]:
+        """Yield, partition by partition, the rows with a selected text and their selected texts.
+
+        Args:
+            table: the run's table.
+            names: columns of the rows wanted beside keys and uid.
+
+        Yields:
+            ``(rows, texts)``: rows with at least one selected text, and the selected texts in the
+            flat form of ``CommittedTable.texts``, both in source order.
+
+        Raises:
+            StoreError: the selection was decided on another table.
+        """
+        self.check(table)
+        wanted = list(dict.fromkeys(["uid", *names]))
+        for number in table.partitions:
+            texts = table.texts(number)
+            keep = pc.is_null(self.decisions(number)["rejected"])
+            texts = texts.filter(keep)
+            if texts.num_rows == 0:
+                continue
+            rows = table.rows(number, wanted)
+            yield rows.filter(pc.is_in(rows["row"], pc.unique(texts["row"]))), texts
+
+    def check(self, table: CommittedTable) -> None:
+        """Check that the selection belongs to the table as it is now.
+
+        Raises:
+            StoreError: decided on another table, or on fewer partitions.
+        """
+        if self.fingerprint != table.fingerprint or self.facts["partitions"] != len(
+            table.partitions
+        ):
+            raise StoreError(
+                f"selection {self.name!r} was decided on an earlier table of {table.store.root}: "
+                "run 'curate select' again"
+            )
+
+
+def list_selections(store: RunStore) -> list[str]:
+    """Return the names of a run's finished selections."""
+    folder = store.root / "selections"
+    if not folder.exists():
+        return []
+    return sorted(path.parent.name for path in folder.glob(f"[!.]*/{SELECTION_FILE}"))
+
+
+def select(
+    table: CommittedTable, selector: Selector, settings: Mapping[str, Any], *, name: str
+) -> tuple[Selection, bool]:
+    """Decide every text of a table and write the selection.
+
+    A selection of that name with other settings is kept under ``NAME-<n>``.
+
+    Args:
+        table: the finished table.
+        selector: decides.
+        settings: what identifies the selector; JSON values.
+        name: the selection's name.
+
+    Returns:
+        The selection, and whether anything had to be done.
+
+    Raises:
+        LawError: texts unaccounted for.
+    """
+    store = table.store
+    path = store.selection(name) / SELECTION_FILE
+    if path.exists():
+        there = Selection.open(store.root, name)
+        same = same_json(there.facts["settings"], dict(settings))
+        if same and there.facts["table"] == table.fingerprint and (
+            there.facts["partitions"] == len(table.partitions)
+        ):
+            return there, False
+    with selector.ready():
+        selector.prepare(lambda: (_eligible(texts)[0] for texts in table.each_texts()))
+        temporary = store.root / "selections" / f".{name}.tmp"
+        shutil.rmtree(temporary, ignore_errors=True)
+        counts = _Counts()
+        for number in table.partitions:
+            decisions = _decide(selector, table.texts(number), counts)
+            write_parquet(_part(temporary, number), decisions, flush_folder=False)
+    rows = sum(table.store.live_rows(table.nodes, number).size for number in table.partitions)
+    facts = {
+        "settings": dict(settings),
+        "summary": dict(selector.summary()),
+        "table": table.fingerprint,
+        "partitions": len(table.partitions),
+        "rows": rows,
+        **counts.facts(),
+    }
+    check_texts(
+        f"selection {name!r}",
+        texts=counts.texts,
+        selected=sum(counts.selected.values()),
+        rejected=counts.rejected_by_reason(),
+    )
+    write_json(temporary / SELECTION_FILE, facts)
+    _put_in_place(store, temporary, name)
+    return Selection.open(store.root, name), True
+
+
+class _Counts:
+    """Counts of one selection, by text source."""
+
+    def __init__(self) -> None:
+        self.texts = 0
+        self.rows_kept = 0
+        self.selected: Counter[str] = Counter()
+        self.rejected: dict[str, Counter[str]] = {}
+
+    def add(self, sources: list[str], rejected: list[str | None], rows: list[int]) -> None:
+        self.texts += len(sources)
+        self.rows_kept += len({r for r, reason in zip(rows, rejected, strict=True) if not reason})
+        for source, reason in zip(sources, rejected, strict=True):
+            if reason is None:
+                self.selected[source] += 1
+            else:
+                self.rejected.setdefault(source, Counter())[reason] += 1
+
+    def rejected_by_reason(self) -> dict[str, int]:
+        return dict(sum(self.rejected.values(), Counter()))
+
+    def facts(self) -> dict[str, Any]:
+        return {
+            "texts": self.texts,
+            "rows_kept": self.rows_kept,
+            "selected": dict(self.selected),
+            "rejected": {source: dict(reasons) for source, reasons in self.rejected.items()},
+        }
+
+
+def _eligible(texts: pa.Table) -> tuple[pa.Table, pa.ChunkedArray]:
+    mask = pc.is_null(texts["reason"])
+    return texts.filter(mask).drop_columns(["reason"]), mask
+
+
+def _decide(selector: Selector, texts: pa.Table, counts: _Counts) -> pa.Table:
+    eligible, mask = _eligible(texts)
+    said = selector.decide(eligible)
+    if len(said) != eligible.num_rows:
+        raise LawError(
+            f"the selector gave {len(said)} decisions for {eligible.num_rows} texts: "
+            "one per text is due"
+        )
+    said = said.cast(pa.string())
+    if isinstance(said, pa.ChunkedArray):
+        said = said.combine_chunks()
+    reasons = texts["reason"].combine_chunks()
+    rejected = pc.replace_with_mask(reasons, mask.combine_chunks(), said)
+    counts.add(
+        texts["source"].to_pylist(), rejected.to_pylist(), texts["row"].to_pylist()
+    )
+    return pa.Table.from_arrays(
+        [texts["partition"], texts["row"], texts["text_index"], rejected], schema=DECISION_SCHEMA
+    )
+
+
+def _part(folder: Path, number: int) -> Path:
+    return folder / "parts" / f"{part_name(number)}.parquet"
+
+
+def _put_in_place(store: RunStore, temporary: Path, name: str) -> None:
+    """Rename a finished selection to its name; one that stood there gets the next free number."""
+    final = store.selection(name)
+    if final.exists():
+        taken = set(list_selections(store))
+        number = next(n for n in range(1, len(taken) + 2) if f"{name}-{n}" not in taken)
+        final.rename(store.selection(f"{name}-{number}"))
+    temporary.rename(final)
+    flush_directory(final.parent)
+
+

@@ -1,0 +1,133 @@
+"""The committed table: what a run has finished, read partition by partition."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from curate.core import columns
+from curate.core.errors import StoreError, nearest
+from curate.core.plan import Node
+from curate.core.store import RunStore
+
+#: Columns of the flat view, a row per text; the score columns follow.
+FLAT_NAMES = ("partition", "row", "uid", "text_index", "text", "source", "model", "reason")
+_FLAT_OF = {"texts": "text", "text_sources": "source", "text_models": "model", "text_reasons": "reason"}
+
+
+@dataclass(frozen=True)
+class CommittedTable:
+    """The finished rows of a run.
+
+    Attributes:
+        store: the run's folder.
+        nodes: its steps, in order.
+        schema: columns of the finished table, keys first.
+        facts: what else ``plan.json`` says (name, versions).
+    """
+
+    store: RunStore
+    nodes: Sequence[Node]
+    schema: pa.Schema
+    facts: dict[str, Any]
+
+    @classmethod
+    def open(cls, root: Path) -> CommittedTable:
+        """Open a run's folder.
+
+        Raises:
+            StoreError: the folder holds no run.
+        """
+        store = RunStore(root)
+        return cls(store, *store.read_plan())
+
+    @property
+    def fingerprint(self) -> str:
+        """Identity of the table's making: the last step's fingerprint."""
+        return self.nodes[-1].fingerprint
+
+    @property
+    def score_names(self) -> tuple[str, ...]:
+        """Score columns, in order."""
+        return tuple(field.name for field in self.schema if columns.is_score(field))
+
+    @cached_property
+    def partitions(self) -> tuple[int, ...]:
+        """Numbers of the finished partitions, ascending.
+
+        A partition is finished when its last leg has committed it; with a barrier at the end,
+        when the barrier is resolved.
+        """
+        last = next(node for node in reversed(self.nodes) if node.is_leg)
+        tail = self.nodes[-1]
+        if not tail.is_leg and not self.store.done_file(tail).exists():
+            return ()
+        return tuple(sorted(self.store.committed(last)))
+
+    def rows(self, number: int, names: Iterable[str] | None = None) -> pa.Table:
+        """Read a partition's finished rows, keys first.
+
+        Raises:
+            StoreError: a name that is no column, with the nearest.
+        """
+        wanted = list(self.schema.names if names is None else names)
+        for name in wanted:
+            if name not in self.schema.names:
+                raise StoreError(
+                    f"no column {name!r} in {self.store.root}: {nearest(name, self.schema.names)}"
+                )
+        return self.store.read(self.nodes, number, wanted)
+
+    def texts(self, number: int, names: Sequence[str] = ()) -> pa.Table:
+        """Read a partition's texts, one row a text: ``FLAT_NAMES``, scores, and more columns.
+
+        Args:
+            number: the partition.
+            names: row columns to repeat beside each text (``url``, say).
+        """
+        lists = [field.name for field in columns.TEXT_FIELDS]
+        rows = self.rows(number, ["uid", *names, *lists, *self.score_names])
+        return flatten_texts(rows, [*self.score_names], names)
+
+    def each_rows(self, names: Iterable[str] | None = None) -> Iterator[pa.Table]:
+        """Yield the finished rows, partition by partition."""
+        wanted = None if names is None else list(names)
+        for number in self.partitions:
+            yield self.rows(number, wanted)
+
+    def each_texts(self, names: Sequence[str] = ()) -> Iterator[pa.Table]:
+        """Yield the texts, partition by partition."""
+        for number in self.partitions:
+            yield self.texts(number, names)
+
+
+def flatten_texts(rows: pa.Table, scores: Sequence[str], names: Sequence[str] = ()) -> pa.Table:
+    """Return one row per text of a partition's rows.
+
+    Args:
+        rows: with keys, uid, the four text columns and the given ones.
+        scores: columns parallel to ``texts``, flattened to plain float32.
+        names: row columns to repeat beside each text.
+
+    Returns:
+        ``FLAT_NAMES``, then scores, then ``names``.
+    """
+    lengths = columns.list_lengths(rows["texts"])
+    parent = pa.array(np.repeat(np.arange(len(lengths)), lengths))
+    starts = np.repeat(np.concatenate([[0], np.cumsum(lengths)])[:-1], lengths)
+    out: dict[str, Any] = {name: rows[name].take(parent) for name in ("partition", "row", "uid")}
+    out["text_index"] = pa.array((np.arange(len(parent)) - starts).astype(np.int32))
+    for name, flat in _FLAT_OF.items():
+        out[flat] = pc.list_flatten(rows[name])
+    for name in scores:
+        out[name] = pc.list_flatten(rows[name])
+    for name in names:
+        out[name] = rows[name].take(parent)
+    return pa.table(out)

@@ -1,0 +1,64 @@
+"""Totals of a step: the sum of its receipts, and all that a funnel needs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from curate.core.ledger import merge_counts
+from curate.core.store import Receipt
+
+
+@dataclass
+class Totals:
+    """Sums over the partitions a step has committed.
+
+    Attributes:
+        partitions: how many.
+        rows_in: rows that entered.
+        rows_out: rows that went on.
+        dropped: rows in the ledger by stage and reason.
+        texts: texts of the rows that went on.
+        canaries: planted mismatches scored.
+        seconds: worker time by stage.
+        notes: the stages' counters.
+        bytes_written: size of the committed files.
+    """
+
+    partitions: int = 0
+    rows_in: int = 0
+    rows_out: int = 0
+    dropped: dict[str, dict[str, int]] = field(default_factory=dict)
+    texts: int = 0
+    canaries: int = 0
+    seconds: dict[str, float] = field(default_factory=dict)
+    notes: dict[str, float] = field(default_factory=dict)
+    bytes_written: int = 0
+
+    def add(self, receipt: Receipt) -> None:
+        """Add one commit."""
+        self.partitions += 1
+        self.rows_in += receipt.rows_in
+        self.rows_out += receipt.rows_out
+        merge_counts(self.dropped, receipt.dropped)
+        self.texts += receipt.texts
+        self.canaries += receipt.canaries
+        self.bytes_written += receipt.bytes_written
+        for into, more in ((self.seconds, receipt.seconds), (self.notes, receipt.notes)):
+            for name, value in more.items():
+                into[name] = into.get(name, 0) + value
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain values."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Totals:
+        """Read what ``to_json`` wrote."""
+        return cls(**value)
+
+    @property
+    def num_dropped(self) -> int:
+        """Rows in the ledger."""
+        return sum(sum(reasons.values()) for reasons in self.dropped.values())

@@ -1,0 +1,71 @@
+"""The local engine: a for-loop that defines the meaning of every other."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Iterable
+
+import pyarrow as pa
+
+from curate.core.errors import StageError
+from curate.core.partition import Partition
+from curate.core.store import Receipt
+from curate.engine.base import (
+    MAX_ATTEMPTS,
+    Engine,
+    Failure,
+    OnFailure,
+    OnReceipt,
+    PassWork,
+)
+from curate.engine.worker import LegWorker
+
+
+class LocalEngine(Engine):
+    """One partition after the other, through all legs of a pass, in this process."""
+
+    def run_pass(
+        self,
+        work: PassWork,
+        partitions: Iterable[tuple[Partition, int]],
+        on_receipt: OnReceipt,
+        on_failure: OnFailure,
+    ) -> None:
+        """Take every partition through the legs of a pass; see ``Engine.run_pass``."""
+        workers: dict[int, LegWorker] = {}
+        try:
+            for partition, first in partitions:
+                table: pa.Table | None = None
+                for leg in range(first, len(work.this.legs)):
+                    if leg not in workers:  # a pass with nothing to do loads no model
+                        worker = LegWorker(work, leg)
+                        worker.setup()
+                        workers[leg] = worker
+                    outcome = _attempt(workers[leg], leg, partition, table)
+                    if isinstance(outcome, Failure):
+                        on_failure(outcome)
+                        break
+                    table, receipt = outcome
+                    on_receipt(leg, receipt)
+        finally:
+            for worker in workers.values():
+                worker.close()
+
+    def describe(self) -> str:
+        """Return where the work is done."""
+        return "in this process"
+
+    def close(self) -> None:
+        """Nothing is held between passes."""
+
+
+def _attempt(
+    worker: LegWorker, leg: int, partition: Partition, table: pa.Table | None
+) -> tuple[pa.Table | None, Receipt] | Failure:
+    for attempt in range(1, MAX_ATTEMPTS + 1):
+        try:
+            return worker.run(partition, table)
+        except StageError as error:
+            if attempt == MAX_ATTEMPTS:
+                return Failure(leg, partition, str(error), traceback.format_exc(), attempt)
+    raise AssertionError("unreachable")

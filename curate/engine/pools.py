@@ -1,0 +1,146 @@
+"""How many workers each leg of a pass gets, decided before anything starts. Knows nothing of Ray."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from curate.core.errors import EngineError, nearest
+from curate.core.plan import LegPlan
+from curate.core.resources import Resources
+
+#: What a worker without needs of its own claims, so that the scheduler spreads it.
+_LIGHT_CPUS = 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """What a cluster has.
+
+    Attributes:
+        cpus: CPUs in all.
+        gpus: GPUs in all.
+        cores: cores of this machine.
+    """
+
+    cpus: float
+    gpus: float
+    cores: int
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """One leg's pool.
+
+    Attributes:
+        workers: how many.
+        num_cpus: claimed by each.
+        num_gpus: claimed by each.
+        memory_bytes: claimed by each; 0 for no claim.
+        threads: for each worker's own arithmetic.
+    """
+
+    workers: int
+    num_cpus: float
+    num_gpus: float
+    memory_bytes: int
+    threads: int
+
+
+def claims(legs: Sequence[LegPlan], cluster: Cluster, wanted: Mapping[str, int]) -> list[Claim]:
+    """Share a cluster among the legs of a pass.
+
+    Every leg gets at least one worker. GPUs are shared as the legs declare; what the cluster has
+    left goes round evenly. On a machine with fewer cores than legs, CPU claims are scaled down:
+    they only guide scheduling.
+
+    Args:
+        legs: of one pass; all their workers live at once.
+        cluster: what there is.
+        wanted: workers by the name of a stage, from the recipe.
+
+    Raises:
+        EngineError: the GPUs or memory declared are more than the cluster has, or ``wanted``
+            names no stage.
+    """
+    needs = [_need(leg.resources, cluster) for leg in legs]
+    counts = [_asked(leg, wanted) for leg in legs]
+    _check_gpus(legs, needs, counts, cluster)
+    counts_now = [count or 1 for count in counts]
+    free = [i for i, count in enumerate(counts) if count is None and not legs[i].resources.light]
+    while free:
+        grown = [i for i in free if _fits(needs, _plus_one(counts_now, i), cluster)]
+        if not grown:
+            break
+        smallest = min(grown, key=lambda i: counts_now[i])
+        counts_now[smallest] += 1
+    total = sum(n.num_cpus * c for n, c in zip(needs, counts_now, strict=True))
+    scale = min(1.0, cluster.cpus * 0.99 / total) if total else 1.0
+    busy = sum(c for n, c in zip(needs, counts_now, strict=True) if n.num_cpus >= 1)
+    threads = max(1, int(cluster.cores // max(1, busy)))
+    return [
+        Claim(
+            workers=count,
+            num_cpus=round(need.num_cpus * scale, 4),
+            num_gpus=need.num_gpus,
+            memory_bytes=int(need.memory_gib * 2**30),
+            threads=threads,
+        )
+        for need, count in zip(needs, counts_now, strict=True)
+    ]
+
+
+def check_workers(stage_names: Sequence[str], wanted: Mapping[str, int]) -> None:
+    """Check that ``engine.workers`` names stages of the recipe.
+
+    Raises:
+        EngineError: a name is no stage's, or a number is below 1.
+    """
+    for name, count in wanted.items():
+        if name not in stage_names:
+            raise EngineError(f"engine.workers names {name!r}: {nearest(name, stage_names)}")
+        if count < 1:
+            raise EngineError(f"engine.workers gives {name!r} {count} workers: at least 1 is due")
+
+
+def _need(resources: Resources, cluster: Cluster) -> Resources:
+    if resources.light:
+        return Resources(num_cpus=_LIGHT_CPUS)
+    if resources.gpu_optional and cluster.gpus == 0:
+        return replace(resources, num_gpus=0.0)
+    return resources
+
+
+def _asked(leg: LegPlan, wanted: Mapping[str, int]) -> int | None:
+    return next((wanted[stage.name] for stage in leg.stages if stage.name in wanted), None)
+
+
+def _plus_one(counts: Sequence[int], index: int) -> list[int]:
+    return [count + (i == index) for i, count in enumerate(counts)]
+
+
+def _fits(needs: Sequence[Resources], counts: Sequence[int], cluster: Cluster) -> bool:
+    cpus = sum(need.num_cpus * count for need, count in zip(needs, counts, strict=True))
+    gpus = sum(need.num_gpus * count for need, count in zip(needs, counts, strict=True))
+    return cpus <= cluster.cpus and gpus <= cluster.gpus
+
+
+def _check_gpus(
+    legs: Sequence[LegPlan],
+    needs: Sequence[Resources],
+    counts: Sequence[int | None],
+    cluster: Cluster,
+) -> None:
+    total = sum(need.num_gpus * (n or 1) for need, n in zip(needs, counts, strict=True))
+    if total <= cluster.gpus + 1e-9:
+        return
+    list_ = ", ".join(
+        f"{leg.name} {need.num_gpus * (n or 1):g}"
+        for leg, need, n in zip(legs, needs, counts, strict=True)
+        if need.num_gpus
+    )
+    raise EngineError(
+        f"the legs of one pass want {total:g} GPUs together ({list_}) and the cluster has "
+        f"{cluster.gpus:g}: give the stages smaller shares (num_gpus: 0.5), take fewer workers, "
+        "or add nodes"
+    )

@@ -1,0 +1,87 @@
+"""The actor around a leg's worker, with its metrics."""
+
+from __future__ import annotations
+
+import os
+import traceback
+from typing import Any
+
+import ray
+from ray.util import metrics
+
+from curate.core.errors import CurateError, EngineError, StageError
+from curate.core.partition import Partition
+from curate.core.store import Receipt
+from curate.engine.base import PassWork
+from curate.engine.worker import LegWorker
+
+Outcome = Receipt | CurateError
+
+
+@ray.remote
+class LegActor:
+    """Runs one leg for many partitions. Errors travel as values, so that the actor lives on."""
+
+    def __init__(self, work: PassWork, leg: int, threads: int) -> None:
+        os.environ["OMP_NUM_THREADS"] = str(threads)
+        self._name = work.this.legs[leg].name
+        self._work = work
+        self._leg = leg
+        self._worker: LegWorker | None = None
+        self._rows = metrics.Counter(
+            "curate_rows", description="Rows that entered a leg.", tag_keys=("leg",)
+        )
+        self._dropped = metrics.Counter(
+            "curate_rows_dropped",
+            description="Rows in the ledger.",
+            tag_keys=("leg", "stage", "reason"),
+        )
+        self._commits = metrics.Counter(
+            "curate_commits", description="Partitions committed.", tag_keys=("leg",)
+        )
+        self._seconds = metrics.Counter(
+            "curate_stage_seconds", description="Worker time by stage.", tag_keys=("leg", "stage")
+        )
+
+    def __repr__(self) -> str:
+        """Name the leg in the dashboard and in logs."""
+        return f"curate({self._name})"
+
+    def setup(self) -> CurateError | None:
+        """Build the stages and load their models; an error comes back as a value."""
+        try:
+            self._worker = LegWorker(self._work, self._leg)
+            self._worker.setup()
+        except CurateError as error:
+            return error
+        except Exception:  # the boundary between a worker and the driver
+            return EngineError(f"{self._name} cannot start on a worker:\n{traceback.format_exc()}")
+        return None
+
+    def run(self, partition: Partition, handed: Any) -> tuple[Any, Outcome]:
+        """Take a partition through the leg: the table for the next leg, and what came of it."""
+        assert self._worker is not None
+        try:
+            table, receipt = self._worker.run(partition, handed)
+        except StageError as error:
+            failure = StageError(str(error))
+            failure.__dict__.update(of_partition=True, trace=traceback.format_exc())
+            return None, failure
+        except CurateError as error:
+            return None, error
+        except Exception:  # a defect of ours: the whole run stops, with the trace
+            return None, EngineError(f"{self._name}, {partition}:\n{traceback.format_exc()}")
+        self._count(receipt)
+        return table, receipt
+
+    def _count(self, receipt: Receipt) -> None:
+        leg = {"leg": self._name}
+        self._commits.inc(1, tags=leg)
+        if receipt.rows_in:
+            self._rows.inc(receipt.rows_in, tags=leg)
+        for stage, reasons in receipt.dropped.items():
+            for reason, count in reasons.items():
+                self._dropped.inc(count, tags={**leg, "stage": stage, "reason": reason})
+        for stage, seconds in receipt.seconds.items():
+            if seconds > 0:
+                self._seconds.inc(seconds, tags={**leg, "stage": stage})

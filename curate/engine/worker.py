@@ -1,0 +1,236 @@
+"""The work of a leg on one partition: read, run the stages, check, commit. Knows nothing of Ray.
+
+The same object serves the for-loop of the local engine and an actor of the ray engine, so both
+mean the same.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from curate.core import columns
+from curate.core.atomic import write_parquet
+from curate.core.errors import CurateError, LawError, StageError
+from curate.core.ledger import CARRIED, LEDGER_SCHEMA, count_reasons, split_rows
+from curate.core.partition import Partition
+from curate.core.plan import LegPlan, StagePlan
+from curate.core.stage import (
+    Barrier,
+    Mapped,
+    MapStage,
+    RowFilter,
+    TextFilter,
+    any_stage_ready,
+)
+from curate.core.store import Receipt, RunStore, Work
+from curate.engine.base import PassWork
+
+
+@dataclass
+class _Tally:
+    """What a leg gathers over its stages for one partition."""
+
+    ledgers: list[pa.Table] = field(default_factory=list)
+    canaries: list[pa.Table] = field(default_factory=list)
+    seconds: dict[str, float] = field(default_factory=dict)
+    notes: dict[str, float] = field(default_factory=dict)
+
+
+class LegWorker:
+    """Runs one leg; built where it runs, set up once, called for many partitions."""
+
+    def __init__(self, work: PassWork, leg: int) -> None:
+        self._work = work
+        self._leg: LegPlan = work.this.legs[leg]
+        self._store = RunStore(work.root)
+        self._before = work.nodes_before(leg)
+        self._reads_source = not self._before
+        self._last = leg == len(work.this.legs) - 1
+        self._source = work.plan.source.build() if self._reads_source else None
+        self._stages = [(plan, plan.config.build()) for plan in self._leg.stages]
+        barrier = work.this.barrier
+        self._barrier: Barrier | None = (
+            barrier.stage.config.build() if barrier and self._last else None
+        )
+        self._open = contextlib.ExitStack()
+
+    def setup(self) -> None:
+        """Load the stages' models; once, before the first partition."""
+        self._open = any_stage_ready([stage for _, stage in self._stages])
+
+    def close(self) -> None:
+        """Give back what ``setup`` took."""
+        self._open.close()
+
+    def run(self, partition: Partition, handed: pa.Table | None) -> tuple[pa.Table | None, Receipt]:
+        """Take one partition through the leg and commit it.
+
+        Args:
+            partition: which.
+            handed: the table from the leg before, or None to read it from the store.
+
+        Returns:
+            The table for the next leg (None after the last, or when it was committed earlier, in
+            which case the next leg reads the store), and the receipt.
+
+        Raises:
+            StageError: a stage raised.
+            CurateError: what concerns the whole run.
+        """
+        done = self._store.receipt(self._leg.node, partition.number)
+        if done is not None:  # a worker died after its commit and before its answer
+            return None, done
+        tally = _Tally()
+        rows, rows_in = self._take(partition, handed, tally)
+        for plan, stage in self._stages:
+            begun = time.perf_counter()
+            rows = self._apply(plan, stage, rows, partition, tally)
+            tally.seconds[plan.name] = time.perf_counter() - begun
+        return self._hand_on(rows), self._commit(partition, rows, rows_in, tally)
+
+    # -- in ------------------------------------------------------------------------------------
+
+    def _take(
+        self, partition: Partition, handed: pa.Table | None, tally: _Tally
+    ) -> tuple[pa.Table, int]:
+        if self._reads_source:
+            begun = time.perf_counter()
+            rows = self._read_source(partition, tally)
+            tally.seconds["source"] = time.perf_counter() - begun
+            return rows, partition.rows
+        if handed is None:
+            written = {n for node in self._before if node.schema for n in node.schema.names}
+            names = dict.fromkeys([*self._leg.reads, *self._leg.hands_on, *CARRIED])
+            handed = self._store.read(
+                self._before, partition.number, [name for name in names if name in written]
+            )
+        return handed, handed.num_rows
+
+    def _read_source(self, partition: Partition, tally: _Tally) -> pa.Table:
+        assert self._source is not None
+        with _blame("source", partition):
+            mapped = self._source.read(partition.file, partition.start, partition.stop)
+        if mapped.rows.num_rows != partition.rows:
+            raise LawError(f"source gave {mapped.rows.num_rows} of {partition.rows} rows: {partition}")
+        rows = _with_text_columns(mapped.rows)
+        number = pa.array([partition.number] * rows.num_rows, pa.int32())
+        rows = rows.add_column(0, columns.PARTITION, number)
+        rows = rows.add_column(1, columns.ROW, pa.array(range(rows.num_rows), pa.int32()))
+        columns.check_fields(rows, self._work.plan.source_schema, writer="source")
+        return self._absorb("source", mapped, rows, tally)
+
+    # -- stages --------------------------------------------------------------------------------
+
+    def _apply(
+        self,
+        plan: StagePlan,
+        stage: MapStage | RowFilter | TextFilter,
+        rows: pa.Table,
+        partition: Partition,
+        tally: _Tally,
+    ) -> pa.Table:
+        with _blame(plan.name, partition):
+            said = stage(rows)
+        if isinstance(said, Mapped):
+            self._check_mapped(plan, rows, said.rows)
+            return self._absorb(plan.name, said, columns.pad_parallel(said.rows), tally)
+        if isinstance(stage, TextFilter):
+            return _merge_text_reasons(rows, said, plan.name)
+        rows, ledger = split_rows(rows, said.reasons, said.details, stage=plan.name)
+        tally.ledgers.append(ledger)
+        return rows
+
+    @staticmethod
+    def _check_mapped(plan: StagePlan, before: pa.Table, after: pa.Table) -> None:
+        if not before.select(columns.KEYS).equals(after.select(columns.KEYS)):
+            raise LawError(f"{plan.name} must give back the same rows in the same order")
+        columns.check_fields(after, plan.config.writes, writer=plan.name)
+
+    @staticmethod
+    def _absorb(name: str, said: Mapped, rows: pa.Table, tally: _Tally) -> pa.Table:
+        for note, value in said.notes.items():
+            tally.notes[f"{name}.{note}"] = tally.notes.get(f"{name}.{note}", 0) + value
+        if said.canaries is not None:
+            tally.canaries.append(said.canaries)
+        if said.reasons is None:
+            return rows
+        rows, ledger = split_rows(rows, said.reasons, said.details, stage=name)
+        tally.ledgers.append(ledger)
+        return rows
+
+    # -- out -----------------------------------------------------------------------------------
+
+    def _commit(self, partition: Partition, rows: pa.Table, rows_in: int, tally: _Tally) -> Receipt:
+        ledger = pa.concat_tables([LEDGER_SCHEMA.empty_table(), *tally.ledgers])
+        canaries = _join_canaries(tally.canaries)
+        texts = int(columns.list_lengths(rows["texts"]).sum()) if "texts" in rows.schema.names else 0
+        receipt = Receipt(
+            partition=partition.number,
+            rows_in=rows_in,
+            rows_out=rows.num_rows,
+            dropped=count_reasons(ledger),
+            texts=texts,
+            canaries=0 if canaries is None else canaries.num_rows,
+            seconds=tally.seconds,
+            notes=tally.notes,
+        )
+        if self._barrier is not None:
+            assert self._work.this.barrier is not None
+            path = self._store.sketch_part(self._work.this.barrier.node, partition.number)
+            write_parquet(path, self._barrier.sketch(rows))
+        work = Work(rows, ledger.sort_by([("row", "ascending")]), canaries)
+        return self._store.commit(self._leg.node, partition, work, receipt)
+
+    def _hand_on(self, rows: pa.Table) -> pa.Table | None:
+        if self._last:
+            return None
+        names = dict.fromkeys([*columns.KEYS, *self._leg.hands_on, *CARRIED])
+        return rows.select([name for name in names if name in rows.column_names])
+
+
+@contextlib.contextmanager
+def _blame(stage: str, partition: Partition) -> Iterator[None]:
+    """The one boundary: whatever a stage raises on a partition gets both their names."""
+    try:
+        yield
+    except (CurateError, KeyboardInterrupt):
+        raise
+    except Exception as error:
+        raise StageError(f"{stage} failed on {partition}: {type(error).__name__}: {error}") from error
+
+
+def _with_text_columns(rows: pa.Table) -> pa.Table:
+    """Complete a source's rows with the text columns it did not write."""
+    if "texts" not in rows.column_names:
+        empty = pa.array([[]] * rows.num_rows, columns.TEXTS.type)
+        rows = rows.append_column(columns.TEXTS, empty)
+    for field_ in columns.TEXT_FIELDS[1:]:
+        if field_.name not in rows.column_names:
+            empty = pa.array([[]] * rows.num_rows, field_.type)
+            rows = rows.append_column(field_, empty)
+    return columns.pad_parallel(rows)
+
+
+def _merge_text_reasons(rows: pa.Table, said: pa.Array, stage: str) -> pa.Table:
+    """Fill in a text filter's reasons where no earlier one stands."""
+    lengths = columns.list_lengths(rows["texts"])
+    if not (columns.list_lengths(said) == lengths).all():
+        raise LawError(f"{stage} must give one verdict per text")
+    before = pc.list_flatten(rows["text_reasons"]).combine_chunks()
+    merged = pc.coalesce(before, pc.list_flatten(said))
+    offsets = pa.array([0, *lengths.cumsum().tolist()], pa.int32())
+    column = pa.ListArray.from_arrays(offsets, merged)
+    index = rows.schema.get_field_index("text_reasons")
+    return rows.set_column(index, columns.TEXT_REASONS, column)
+
+
+def _join_canaries(tables: list[pa.Table]) -> pa.Table | None:
+    """Put the canaries of a leg's scorers into one table, a scorer's columns null for the others."""
+    tables = [table for table in tables if table.num_rows]
+    return pa.concat_tables(tables, promote_options="default") if tables else None

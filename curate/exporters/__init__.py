@@ -1,0 +1,1 @@
+"""Exporters: a selection handed to a trainer as files."""

@@ -1,0 +1,1 @@
+"""Inspection: looking at a run without changing it."""

@@ -1,0 +1,145 @@
+"""Pictures with their texts and scores, as HTML that shows itself in a notebook."""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from curate.core.atomic import write_whole
+from curate.core.errors import StoreError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from curate.inspection.run_view import RunView
+
+_STYLE = """
+<style>
+.curate-gallery { display: flex; flex-wrap: wrap; gap: 12px; font: 13px system-ui, sans-serif; }
+.curate-gallery figure { width: 240px; margin: 0; padding: 8px; border: 1px solid #8885; }
+.curate-gallery img { display: block; max-width: 100%; margin: 0 auto 6px; }
+.curate-gallery p { margin: 4px 0; overflow-wrap: anywhere; }
+.curate-gallery .no { opacity: .6; text-decoration: line-through; }
+.curate-gallery small { opacity: .75; display: block; }
+</style>
+"""
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """Pictures with their texts; a notebook shows it by itself.
+
+    Attributes:
+        html: the markup; every text from outside is escaped.
+        count: pictures in it.
+    """
+
+    html: str
+    count: int
+
+    def _repr_html_(self) -> str:
+        return self.html
+
+    def __repr__(self) -> str:
+        """Say what it is where HTML cannot be shown."""
+        return f"<Gallery of {self.count} pictures: show it in a notebook, or .save(path)>"
+
+    def save(self, path: str | Path) -> Path:
+        """Write one HTML file that needs nothing else."""
+        page = f"<!doctype html><meta charset=utf-8><title>pairs</title>{self.html}".encode()
+        write_whole(Path(path), lambda file: file.write(page))
+        return Path(path)
+
+
+def make_gallery(
+    run: RunView,
+    where: Callable[[pd.DataFrame], pd.DataFrame] | str | None,
+    *,
+    limit: int,
+    selection: str | None,
+    side: int,
+) -> Gallery:
+    """Build a gallery; see ``RunView.show``.
+
+    Raises:
+        StoreError: the query names no column, or cannot be understood.
+    """
+    texts = run.texts(selection=selection)
+    chosen = _choose(texts, where)
+    keys = chosen[["partition", "row"]].drop_duplicates().head(limit)
+    wanted = list(keys.itertuples(index=False, name=None))
+    images = _images(run, wanted)
+    figures = []
+    for key in wanted:
+        own = texts[(texts["partition"] == key[0]) & (texts["row"] == key[1])]
+        figures.append(_figure(images[key], own.to_dict("records"), run.table.score_names, side))
+    return Gallery(f'{_STYLE}<div class="curate-gallery">{"".join(figures)}</div>', len(figures))
+
+
+def _choose(
+    texts: pd.DataFrame, where: Callable[[pd.DataFrame], pd.DataFrame] | str | None
+) -> pd.DataFrame:
+    import pandas as pd
+
+    if where is None:
+        return texts
+    if callable(where):
+        return where(texts)
+    try:
+        return texts.query(where)
+    except (pd.errors.UndefinedVariableError, SyntaxError, ValueError, TypeError) as error:
+        raise StoreError(
+            f"{where!r} is no query over the texts ({error}); columns: {', '.join(texts.columns)}"
+        ) from error
+
+
+def _images(run: RunView, wanted: list[tuple[int, int]]) -> dict[tuple[int, int], dict[str, Any]]:
+    found = {}
+    names = [n for n in ("image", "url", "path") if n in run.table.schema.names]
+    for number in sorted({partition for partition, _ in wanted}):
+        rows = run.table.rows(number, names)
+        own = pa.array([row for partition, row in wanted if partition == number], pa.int32())
+        for row in rows.filter(pc.is_in(rows["row"], own)).to_pylist():
+            found[(row["partition"], row["row"])] = row
+    return found
+
+
+def _figure(
+    row: dict[str, Any], texts: list[dict[str, Any]], scores: tuple[str, ...], side: int
+) -> str:
+    where = row.get("url") or row.get("path") or ""
+    parts = [f'<figure><img src="{_thumbnail(row["image"], side)}" alt="">']
+    for text in texts:
+        numbers = ", ".join(
+            f"{name} {text[name]:.2f}" for name in scores if text[name] == text[name]
+        )
+        judged = text.get("rejected") or text["reason"]
+        style = ' class="no"' if judged else ""
+        said = f" - {judged}" if judged else ""
+        parts.append(
+            f"<p{style}>{html.escape(text['text'] or '')}</p>"
+            f"<small>{html.escape(str(text['source']))} {numbers}{html.escape(said)}</small>"
+        )
+    parts.append(f"<small>{html.escape(where)}</small></figure>")
+    return "".join(parts)
+
+
+def _thumbnail(image: bytes | None, side: int) -> str:
+    from PIL import Image
+
+    if image is None:
+        return ""
+    with Image.open(io.BytesIO(image)) as picture:
+        small = picture.convert("RGB")
+    small.thumbnail((side, side))
+    buffer = io.BytesIO()
+    small.save(buffer, "JPEG", quality=80)
+    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()

@@ -1,0 +1,171 @@
+"""A run opened for looking: rows, texts, ledger and pictures, in a notebook or a script."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, overload
+
+import pyarrow as pa
+
+from curate.core.ledger import LEDGER_SCHEMA
+from curate.core.selection import Selection, list_selections
+from curate.core.stage import CANARY_KEYS
+from curate.core.table import CommittedTable
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from curate.inspection.gallery import Gallery
+
+#: Encoded images are read only when they are asked for by name.
+_HEAVY = ("image",)
+
+
+@dataclass(frozen=True)
+class RunView:
+    """A run, read-only.
+
+    Attributes:
+        table: its committed table.
+    """
+
+    table: CommittedTable
+
+    @classmethod
+    def open(cls, path: str | Path) -> RunView:
+        """Open a run's folder.
+
+        Raises:
+            StoreError: it holds no run.
+        """
+        return cls(CommittedTable.open(Path(path)))
+
+    @property
+    def name(self) -> str:
+        """The recipe's name."""
+        return str(self.table.facts["name"])
+
+    @property
+    def columns(self) -> list[str]:
+        """Columns of a row."""
+        return list(self.table.schema.names)
+
+    @property
+    def selections(self) -> list[str]:
+        """Names of the selections."""
+        return list_selections(self.table.store)
+
+    @overload
+    def rows(self, columns: Iterable[str] | None = ..., *, arrow: Literal[True]) -> pa.Table: ...
+    @overload
+    def rows(
+        self, columns: Iterable[str] | None = ..., *, arrow: Literal[False] = ...
+    ) -> pd.DataFrame: ...
+    def rows(
+        self, columns: Iterable[str] | None = None, *, arrow: bool = False
+    ) -> pa.Table | pd.DataFrame:
+        """Return the finished rows, one an image.
+
+        Args:
+            columns: which; all but the encoded images by default.
+            arrow: as ``pyarrow.Table`` instead of pandas.
+
+        Raises:
+            StoreError: no such column; the message offers the nearest.
+        """
+        names = [n for n in self.columns if n not in _HEAVY] if columns is None else list(columns)
+        empty = pa.schema([self.table.schema.field(n) for n in self.columns if n in names])
+        return _joined(self.table.each_rows(names), empty.empty_table(), arrow=arrow)
+
+    @overload
+    def texts(
+        self, columns: Sequence[str] = ..., *, selection: str | None = ..., arrow: Literal[True]
+    ) -> pa.Table: ...
+    @overload
+    def texts(
+        self,
+        columns: Sequence[str] = ...,
+        *,
+        selection: str | None = ...,
+        arrow: Literal[False] = ...,
+    ) -> pd.DataFrame: ...
+    def texts(
+        self, columns: Sequence[str] = (), *, selection: str | None = None, arrow: bool = False
+    ) -> pa.Table | pd.DataFrame:
+        """Return the flat view, one row a text, with every score.
+
+        Args:
+            columns: row columns to repeat beside each text (``url``, say).
+            selection: adds ``selected`` (bool) and ``rejected`` (reason) of that selection.
+            arrow: as ``pyarrow.Table`` instead of pandas.
+
+        Raises:
+            StoreError: no such column or selection.
+        """
+        chosen = None if selection is None else Selection.open(self.table.store.root, selection)
+        if chosen is not None:
+            chosen.check(self.table)
+        parts = []
+        for number in self.table.partitions:
+            part = self.table.texts(number, columns)
+            if chosen is not None:
+                rejected = chosen.decisions(number)["rejected"]
+                part = part.append_column("selected", rejected.is_null())
+                part = part.append_column("rejected", rejected)
+            parts.append(part)
+        return _joined(parts, pa.table({}), arrow=arrow)
+
+    @overload
+    def ledger(self, *, arrow: Literal[True]) -> pa.Table: ...
+    @overload
+    def ledger(self, *, arrow: Literal[False] = ...) -> pd.DataFrame: ...
+    def ledger(self, *, arrow: bool = False) -> pa.Table | pd.DataFrame:
+        """Return every row that stopped, with stage, reason and detail."""
+        parts = self.table.store.ledger(self.table.nodes)
+        return _joined(parts, LEDGER_SCHEMA.empty_table(), arrow=arrow)
+
+    @overload
+    def canaries(self, *, arrow: Literal[True]) -> pa.Table: ...
+    @overload
+    def canaries(self, *, arrow: Literal[False] = ...) -> pd.DataFrame: ...
+    def canaries(self, *, arrow: bool = False) -> pa.Table | pd.DataFrame:
+        """Return the scores of planted mismatches: what the filter says where it must say no."""
+        parts = (part for _, part in self.table.store.canaries(self.table.nodes))
+        return _joined(parts, CANARY_KEYS.empty_table(), arrow=arrow)
+
+    def show(
+        self,
+        where: Callable[[pd.DataFrame], pd.DataFrame] | str | None = None,
+        *,
+        limit: int = 12,
+        selection: str | None = None,
+        side: int = 160,
+    ) -> Gallery:
+        """Show pictures with their texts and scores; displays itself in a notebook.
+
+        Args:
+            where: which texts' pictures: a pandas query over ``texts()`` (``"filter_itm < 0.2"``),
+                or a function from that frame to the rows wanted, in the order wanted.
+            limit: how many pictures.
+            selection: also says of each text whether it is selected.
+            side: longest side of a thumbnail, pixels.
+
+        Returns:
+            A gallery; ``.save(path)`` writes it as one HTML file.
+
+        Example:
+            >>> run.show("filter_itm < 0.2", limit=6)  # doctest: +SKIP
+        """
+        from curate.inspection.gallery import make_gallery
+
+        return make_gallery(self, where, limit=limit, selection=selection, side=side)
+
+
+def _joined(
+    parts: Iterable[pa.Table], empty: pa.Table, *, arrow: bool
+) -> pa.Table | pd.DataFrame:
+    tables = list(parts)
+    table = pa.concat_tables(tables, promote_options="default") if tables else empty
+    return table if arrow else table.to_pandas()

@@ -1,0 +1,432 @@
+"""Recipes: YAML, validated whole before anything runs.
+
+Unknown keys, wrong types, a kind nobody has, a stage that reads a column nobody writes, a missing
+file: all are reported at once, each with its line and the nearest valid name.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import yaml
+from pydantic import ValidationError
+
+from curate.core import columns, yaml_lines
+from curate.core.config import FrozenConfig, SelectorConfig, SourceConfig, StageConfig
+from curate.core.errors import CurateError, Problem, RecipeError, SourceError, nearest
+from curate.core.families import STAGE_FAMILIES, Kind, UnknownKind, find, kinds
+from curate.core.plan import Plan, StagePlan, check_columns, compile_plan, with_text_fields
+from curate.core.yaml_lines import Lines, dotted
+from curate.engine.base import EngineConfig
+from curate.evaluate.config import EvaluateConfig
+from curate.pretrain.config import PretrainConfig
+from curate.quickstart.config import LoopbackConfig
+
+_SECTIONS = (
+    *("name", "source", "stages", "select", "sinks", "export"),
+    *("pretrain", "evaluate", "output", "engine", "loopback"),
+)
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A validated recipe.
+
+    Attributes:
+        name: what people call it.
+        source: where rows come from.
+        stages: in order.
+        select: the selector, or None.
+        selection: the selection's name.
+        sinks: views to keep of the table.
+        export: what to hand to trainers.
+        pretrain: what to train on the selection, or None.
+        evaluate: how to judge what was trained, or None.
+        output: the run's folder.
+        engine: where the work is done.
+        loopback: the practice web to serve while running, or None.
+        raw: the recipe as it was written, overrides applied.
+        label: the file's name, or ``recipe``, for messages.
+    """
+
+    name: str
+    source: StagePlan
+    stages: tuple[StagePlan, ...]
+    select: StagePlan | None
+    selection: str
+    sinks: tuple[StagePlan, ...]
+    export: tuple[StagePlan, ...]
+    pretrain: PretrainConfig | None
+    evaluate: EvaluateConfig | None
+    output: Path
+    engine: EngineConfig
+    loopback: LoopbackConfig | None
+    raw: Mapping[str, Any] = field(repr=False)
+    label: str = "recipe"
+
+    def plan(self) -> Plan:
+        """Check the recipe against its surroundings and compile it.
+
+        Opens the source's header; loads no model.
+
+        Raises:
+            RecipeError: everything that is wrong.
+        """
+        problems: list[Problem] = []
+        try:
+            schema = self.source.config.build().schema()
+        except SourceError as error:
+            problems.append(Problem(str(error), self.source.key, self.source.line))
+            schema = None
+        every = [self.source, *self.stages, *self.sinks, *self.export]
+        for stage in [*every, *([self.select] if self.select else [])]:
+            problems += [Problem(said, stage.key, stage.line) for said in stage.config.check()]
+        if schema is not None:
+            problems += check_columns(schema, self.stages)
+            if self.select is not None:
+                problems += _check_selector(self.select, schema, self.stages)
+        if problems or schema is None:
+            raise RecipeError(self.label, problems)
+        return compile_plan(self.source, schema, self.stages)
+
+
+def load(
+    path: Path, *, engine: str | None = None, output: Path | None = None, sets: Sequence[str] = ()
+) -> Recipe:
+    """Read a recipe.
+
+    Args:
+        path: a YAML file.
+        engine: overrides ``engine.kind``.
+        output: overrides ``output``.
+        sets: overrides such as ``stages[1].resize=256``; values are YAML.
+
+    Raises:
+        RecipeError: everything that is wrong with it.
+    """
+    label = str(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        near = nearest(path.name, [p.name for p in path.parent.glob("*.y*ml")])
+        raise RecipeError(label, [Problem("no such file", hint=near)]) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise RecipeError(label, [Problem(f"cannot be read: {error}")]) from error
+    data, lines, problems = yaml_lines.load(text)
+    if problems:
+        raise RecipeError(label, problems)
+    if not isinstance(data, dict):
+        raise RecipeError(label, [Problem("a recipe is a mapping", hint="name:, source:, stages:")])
+    overrides = list(sets)
+    overrides += [f"engine.kind={engine}"] if engine else []
+    for override in overrides:
+        problems += _override(data, override)
+    if output is not None:
+        data["output"] = str(output)
+    if problems:
+        raise RecipeError(label, problems)
+    return parse(data, lines, label)
+
+
+def parse(data: dict[str, Any], lines: Lines | None = None, label: str = "recipe") -> Recipe:
+    """Validate a recipe given as plain data.
+
+    Raises:
+        RecipeError: everything that is wrong with it.
+    """
+    output = str(data.get("output") or f"runs/{data.get('name')}")
+    reader = _Reader(_fill_in(data, output), lines or Lines())
+    recipe = reader.read(label)
+    if reader.problems or recipe is None:
+        raise RecipeError(label, reader.problems)
+    return recipe
+
+
+def parse_stage(
+    data: dict[str, Any], sets: Sequence[str], family: str, *, scores: Sequence[str]
+) -> StagePlan:
+    """Validate one stage given on a command line.
+
+    Args:
+        data: with its ``kind``.
+        sets: options such as ``threshold=0.7``; values are YAML.
+        family: where the kind is looked up.
+        scores: score columns a selector may read.
+
+    Raises:
+        RecipeError: everything that is wrong with it.
+    """
+    label = f"--kind {data['kind']}"
+    problems = [problem for text in sets for problem in _override(data, text)]
+    reader = _Reader({}, Lines())
+    stage = reader._stage(data, (), (family,)) if not problems else None
+    problems += reader.problems
+    if stage is not None and isinstance(stage.config, SelectorConfig):
+        problems += _missing_scores(stage, scores)
+    if problems or stage is None:
+        raise RecipeError(label, problems)
+    return stage
+
+
+def _override(data: dict[str, Any], text: str) -> list[Problem]:
+    key, equals, value = text.partition("=")
+    path: list[str | int] = [
+        int(part) if part.isdigit() else part for part in re.split(r"[.\[\]]+", key.strip()) if part
+    ]
+    if not equals or not path:
+        return [Problem(f"--set {text!r} is not of the form key=value", hint="stages[1].resize=256")]
+    target: Any = data
+    for part in path[:-1]:
+        if isinstance(target, dict) and isinstance(part, str):
+            target = target.setdefault(part, {})
+        elif isinstance(target, list) and isinstance(part, int) and part < len(target):
+            target = target[part]
+        else:
+            return [Problem(f"--set {text!r}: there is no {part!r} in the recipe")]
+    last = path[-1]
+    fits = isinstance(target, dict) or (
+        isinstance(target, list) and isinstance(last, int) and last < len(target)
+    )
+    if not fits:
+        return [Problem(f"--set {text!r}: there is no {dotted(tuple(path))} in the recipe")]
+    try:
+        target[last] = yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        return [Problem(f"--set {text!r}: not valid YAML: {error}")]
+    return []
+
+
+def _fill_in(value: Any, output: str) -> Any:
+    """Replace ``{output}`` in every string by the run's folder."""
+    if isinstance(value, str):
+        return value.replace("{output}", output)
+    if isinstance(value, dict):
+        return {key: _fill_in(item, output) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_fill_in(item, output) for item in value]
+    return value
+
+
+class _Reader:
+    """Reads the sections one by one and gathers problems instead of stopping at the first."""
+
+    def __init__(self, data: dict[str, Any], lines: Lines) -> None:
+        self.data = data
+        self.lines = lines
+        self.problems: list[Problem] = []
+
+    def problem(self, message: str, path: yaml_lines.Path, hint: str = "") -> None:
+        self.problems.append(Problem(message, dotted(path), self.lines[path], hint))
+
+    def read(self, label: str) -> Recipe | None:
+        for key in self.data:
+            if key not in _SECTIONS:
+                self.problem(f"unknown key {key!r}", (str(key),), nearest(str(key), _SECTIONS))
+        name = self._name()
+        source = self._one("source", ("sources",))
+        stages = self._named(self._many("stages", STAGE_FAMILIES))
+        select_data = self.data.get("select")
+        selection = "default"
+        if isinstance(select_data, dict) and isinstance(select_data.get("name"), str):
+            select_data = dict(select_data)
+            selection = select_data.pop("name")
+            if not _NAME.fullmatch(selection):
+                self.problem(f"{selection!r} is no name for a selection", ("select", "name"))
+        select = self._stage(select_data, ("select",), ("selectors",)) if select_data else None
+        sinks = self._many("sinks", ("sinks",))
+        export = self._many("export", ("exporters",))
+        sections = self._sections()
+        if export and select is None:
+            self.problem("'export' hands a selection on, and there is no 'select'", ("export",))
+        if self.data.get("pretrain") and select is None:
+            self.problem("'pretrain' trains on a selection, and there is no 'select'", ("pretrain",))
+        if source is None or self.problems:
+            return None
+        return Recipe(
+            name=name,
+            source=source,
+            stages=tuple(stages),
+            select=select,
+            selection=selection,
+            sinks=tuple(sinks),
+            export=tuple(self._named(export)),
+            output=Path(str(self.data.get("output") or f"runs/{name}")),
+            raw=self.data,
+            label=label,
+            **sections,
+        )
+
+    def _sections(self) -> dict[str, Any]:
+        return {
+            "engine": self._config("engine", EngineConfig) or EngineConfig(),
+            "pretrain": self._config("pretrain", PretrainConfig),
+            "evaluate": self._config("evaluate", EvaluateConfig),
+            "loopback": self._config("loopback", LoopbackConfig),
+        }
+
+    def _name(self) -> str:
+        name = self.data.get("name")
+        if not isinstance(name, str) or not _NAME.fullmatch(name):
+            said = "'name' is missing" if name is None else f"{name!r} is no name"
+            self.problem(said, ("name",), "letters, digits, '.', '_' and '-'")
+            return ""
+        return name
+
+    def _one(self, key: str, families: Sequence[str]) -> StagePlan | None:
+        if key not in self.data:
+            self.problem(f"{key!r} is missing", (key,), f"one of: {', '.join(_known(families))}")
+            return None
+        return self._stage(self.data[key], (key,), families)
+
+    def _many(self, key: str, families: Sequence[str]) -> list[StagePlan]:
+        values = self.data.get(key) or []
+        if not isinstance(values, list):
+            self.problem(f"{key!r} is a list", (key,), "one '- {kind: ...}' a line")
+            return []
+        found = [self._stage(v, (key, i), families) for i, v in enumerate(values)]
+        return [stage for stage in found if stage is not None]
+
+    @staticmethod
+    def _named(stages: list[StagePlan]) -> list[StagePlan]:
+        """Give repeated names a number, in order."""
+        seen: dict[str, int] = {}
+        out = []
+        for stage in stages:
+            seen[stage.name] = seen.get(stage.name, 0) + 1
+            name = stage.name if seen[stage.name] == 1 else f"{stage.name}_{seen[stage.name]}"
+            out.append(
+                StagePlan(stage.family, stage.kind, name, stage.config, stage.key, stage.line)
+            )
+        return out
+
+    def _stage(
+        self, value: Any, path: yaml_lines.Path, families: Sequence[str]
+    ) -> StagePlan | None:
+        if not isinstance(value, dict) or not isinstance(value.get("kind"), str):
+            self.problem("a mapping with a 'kind' is due here", path, "{kind: ...}")
+            return None
+        options = {str(key): option for key, option in value.items() if key != "kind"}
+        kind = self._kind(value["kind"], options, (*path, "kind"), families)
+        if kind is None:
+            return None
+        config = self._validate(kind.config(), options, path)
+        if config is None:
+            return None
+        assert isinstance(config, StageConfig)
+        name = config.label or kind.name
+        return StagePlan(kind.family, kind.name, name, config, dotted(path), self.lines[path])
+
+    def _kind(
+        self, text: str, options: Mapping[str, Any], path: yaml_lines.Path, families: Sequence[str]
+    ) -> Kind | None:
+        family, slash, name = text.rpartition("/")
+        if slash:
+            try:
+                if family in families:
+                    return find(family, name)
+                self.problem(f"no family {family!r} here", path, nearest(family, families))
+            except UnknownKind as error:
+                self.problem(str(error), path)
+            return None
+        found = [kinds(family)[name] for family in families if name in kinds(family)]
+        if not found:
+            self.problem(f"there is no kind {name!r}", path, nearest(name, _known(families)))
+            return None
+        fitting = [kind for kind in found if set(options) <= _keys(kind.config())]
+        if len(found) > 1 and len(fitting) != 1:
+            choices = " or ".join(f"'{kind.family}/{name}'" for kind in found)
+            self.problem(f"{name!r} can be several things here", path, f"write {choices}")
+            return None
+        return fitting[0] if fitting else found[0]
+
+    def _config(self, key: str, model: type[FrozenConfig]) -> Any:
+        value = self.data.get(key)
+        if value is None:
+            return None
+        if not isinstance(value, dict):
+            self.problem(f"{key!r} is a mapping", (key,))
+            return None
+        return self._validate(model, value, (key,))
+
+    def _validate(
+        self, model: type[FrozenConfig], options: Mapping[str, Any], path: yaml_lines.Path
+    ) -> FrozenConfig | None:
+        try:
+            return model.model_validate(dict(options))
+        except ValidationError as error:
+            for one in error.errors():
+                self._validation_problem(model, one, path)  # type: ignore[arg-type]
+        except CurateError as error:
+            self.problem(str(error), path)
+        return None
+
+    def _validation_problem(
+        self, model: type[FrozenConfig], error: Mapping[str, Any], path: yaml_lines.Path
+    ) -> None:
+        where = (*path, *error["loc"])
+        last = str(error["loc"][-1]) if error["loc"] else ""
+        if error["type"] == "extra_forbidden":
+            self.problem(f"unknown key {last!r}", where, nearest(last, _keys_at(model, error["loc"])))
+        elif error["type"] == "missing":
+            self.problem(f"{last!r} is missing", where)
+        else:
+            message = error["msg"].removeprefix("Value error, ")
+            message = message[:1].lower() + message[1:]
+            given = "" if error["type"] == "value_error" else f", got {error['input']!r}"
+            self.problem(message + given, where)
+
+
+def _known(families: Sequence[str]) -> list[str]:
+    return [name for family in families for name in kinds(family)]
+
+
+def _keys(model: type[FrozenConfig]) -> set[str]:
+    return {info.alias or name for name, info in model.model_fields.items()}
+
+
+def _keys_at(model: type[FrozenConfig], loc: Sequence[str | int]) -> set[str]:
+    """Valid keys of the nested config an unknown key stands in."""
+    current: Any = model
+    for part in loc[:-1]:
+        info = current.model_fields.get(str(part))
+        nested = getattr(info, "annotation", None)
+        candidates = [nested, *getattr(nested, "__args__", ())]
+        found = [c for c in candidates if isinstance(c, type) and issubclass(c, FrozenConfig)]
+        if not found:
+            return _keys(current)
+        current = found[0]
+    return _keys(current)
+
+
+def _check_selector(
+    select: StagePlan, schema: pa.Schema, stages: Sequence[StagePlan]
+) -> list[Problem]:
+    assert isinstance(select.config, SelectorConfig)
+    written = [field for stage in stages for field in stage.config.writes]
+    scores = [f.name for f in [*with_text_fields(schema), *written] if columns.is_score(f)]
+    return _missing_scores(select, scores)
+
+
+def _missing_scores(select: StagePlan, scores: Sequence[str]) -> list[Problem]:
+    return [
+        Problem(
+            f"the selector reads the scores {name!r}, which no scorer writes",
+            select.key,
+            select.line,
+            nearest(name, scores) if scores else "add a scorer to 'stages'",
+        )
+        for name in select.config.reads
+        if name not in scores
+    ]
+
+
+def source_config(recipe: Recipe) -> SourceConfig:
+    """Return the recipe's source settings, typed."""
+    assert isinstance(recipe.source.config, SourceConfig)
+    return recipe.source.config

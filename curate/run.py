@@ -1,0 +1,189 @@
+"""Runs a recipe: passes, selection, views, exports, pretraining, evaluation; then says what came of it.
+
+Everything here may be killed at any moment; the same call goes on from what was committed.
+"""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from curate.after_passes import after_passes
+from curate.core.atomic import read_json, sweep_temporaries, write_json, write_whole
+from curate.core.errors import OtherRun
+from curate.core.lease import LEASE_FILE, owned
+from curate.core.plan import Plan, StagePlan, stage_identity
+from curate.core.store import PLAN_FILE, RECIPE_FILE, RunStore, same_json
+from curate.core.table import CommittedTable
+from curate.engine.base import Engine, build
+from curate.outcome import Reporter, RunResult, result_json
+from curate.passes import PassRunner
+from curate.recipe import Recipe
+
+_VERSIONS = ("torch", "transformers", "ray", "pyarrow", "lancedb", "numpy", "pillow", "aiohttp")
+
+
+def run(recipe: Recipe, reporter: Reporter, *, retry_quarantined: bool = False) -> RunResult:
+    """Run a recipe, or go on with it.
+
+    Args:
+        recipe: validated.
+        reporter: told of progress.
+        retry_quarantined: take up partitions again that were set aside.
+
+    Raises:
+        CurateError: what concerns the whole run; committed work stays valid.
+    """
+    with ExitStack() as stack:
+        recipe = stack.enter_context(_with_practice_web(recipe))
+        plan = recipe.plan()
+        store = RunStore(recipe.output)
+        _check_same_run(store, recipe, plan)
+        crashed = (store.root / LEASE_FILE).exists()
+        stack.enter_context(owned(store.root))
+        if crashed:
+            sweep_temporaries(store.root)
+        _write_down(store, recipe, plan)
+        if retry_quarantined:
+            release_quarantined(store, plan)
+        engine = stack.enter_context(_lazy_engine(recipe, reporter))
+        passes = PassRunner(plan, store, engine, reporter).run()
+        table = CommittedTable(store, plan.nodes, plan.schema, {})
+        result = RunResult(store.root, passes)
+        after_passes(recipe, table, result, reporter)
+        write_json(store.root / "result.json", result_json(result))
+        return result
+
+
+@contextmanager
+def _with_practice_web(recipe: Recipe) -> Iterator[Recipe]:
+    if recipe.loopback is None:
+        yield recipe
+        return
+    from curate.quickstart.practice import practice_web
+
+    with practice_web(recipe.loopback, recipe.output) as resolve:
+        stages = tuple(_resolve_on_loopback(stage, resolve) for stage in recipe.stages)
+        yield Recipe(**{**vars(recipe), "stages": stages})
+
+
+def practice_list(recipe: Recipe) -> None:
+    """Write a recipe's practice list where it is missing, so that it can be planned."""
+    if recipe.loopback is not None:
+        from curate.quickstart.practice import write_practice_files
+
+        write_practice_files(recipe.loopback, recipe.output)
+
+
+def _resolve_on_loopback(stage: StagePlan, resolve: Mapping[str, str]) -> StagePlan:
+    if stage.family != "download" or "resolve" not in type(stage.config).model_fields:
+        return stage
+    config = stage.config.model_copy(update={"resolve": dict(resolve)})
+    return StagePlan(stage.family, stage.kind, stage.name, config, stage.key, stage.line)
+
+
+@contextmanager
+def _lazy_engine(recipe: Recipe, reporter: Reporter) -> Iterator[Any]:
+    """Start the engine at the first call, close it at the end; a run with no work starts none."""
+    started: list[Engine] = []
+
+    def get() -> Engine:
+        if not started:
+            started.append(build(recipe.engine))
+            reporter.engine_started(started[0].describe())
+        return started[0]
+
+    try:
+        yield get
+    finally:
+        for engine in started:
+            engine.close()
+
+
+def _identity(recipe: Recipe) -> dict[str, Any]:
+    source = {
+        key: value
+        for key, value in stage_identity(recipe.source).items()
+        if key not in ("path", "root")
+    }
+    return {"name": recipe.name, "source": source}
+
+
+def _check_same_run(store: RunStore, recipe: Recipe, plan: Plan) -> None:
+    """Check that the output folder holds this run, or none.
+
+    Raises:
+        OtherRun: it holds something else.
+    """
+    root = store.root
+    if not (root / PLAN_FILE).exists():
+        foreign = [p.name for p in root.iterdir() if p.name not in _OURS] if root.is_dir() else []
+        if foreign:
+            raise OtherRun(
+                f"the output folder {root} is not empty and holds no run (it has {foreign[0]!r}): "
+                "give a new folder as 'output'"
+            )
+        if root.exists() and not root.is_dir():
+            raise OtherRun(f"the output {root} is a file: give a folder as 'output'")
+        return
+    there = read_json(root / PLAN_FILE)["identity"]
+    mine = _identity(recipe)
+    if not same_json(there, mine):
+        what = "another name" if there["name"] != mine["name"] else "another source"
+        raise OtherRun(
+            f"{root} holds the run {there['name']!r}, made from {what}: "
+            "give this recipe another 'output', or remove that folder"
+        )
+
+
+_OURS = (LEASE_FILE, "source", "loopback", RECIPE_FILE)
+
+
+def _write_down(store: RunStore, recipe: Recipe, plan: Plan) -> None:
+    """Write the recipe as resolved and the plan, before anything runs."""
+    resolved = {
+        **recipe.raw,
+        "stages": [
+            {
+                "kind": f"{stage.family}/{stage.kind}",
+                **stage.config.model_dump(mode="json", by_alias=True),
+            }
+            for stage in recipe.stages
+        ],
+        "resolved": {
+            "versions": versions(),
+            "fingerprints": {node.folder: node.fingerprint for node in plan.nodes},
+            "identities": [stage_identity(stage) for stage in recipe.stages],
+        },
+    }
+    text = yaml.safe_dump(resolved, sort_keys=False, allow_unicode=True).encode()
+    write_whole(store.root / RECIPE_FILE, lambda file: file.write(text))
+    facts = {"identity": _identity(recipe), "name": recipe.name, "versions": versions()}
+    store.write_plan(plan.nodes, plan.schema, facts)
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of what decides a run's results."""
+    out = {"python": platform.python_version()}
+    for name in ("curate", *_VERSIONS):
+        try:
+            out[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return out
+
+
+def release_quarantined(store: RunStore, plan: Plan) -> int:
+    """Forget which partitions were set aside, so that they are taken up again; returns how many."""
+    count = 0
+    for leg in plan.legs:
+        for number in store.quarantined(leg.node):
+            store.quarantine_file(leg.node, number).unlink()
+            count += 1
+    return count

@@ -1,0 +1,1 @@
+"""Sinks: views of the finished table in other formats."""

@@ -1,0 +1,121 @@
+"""A LanceDB view of the finished table: search, filters and thumbnails without Parquet scans.
+
+Parquet is the truth, Lance a view that can be rebuilt. The indexer packs about a hundred
+partitions into one fragment and appends it. On start it reads the distinct partitions the table
+holds, so an append that a kill left unreported is never repeated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import Any
+
+import pyarrow as pa
+from pydantic import Field
+
+from curate.core.atomic import read_json, write_json
+from curate.core.config import SinkConfig
+from curate.core.errors import StoreError
+from curate.core.stage import Progress, Sink
+from curate.core.table import CommittedTable
+
+TABLE_NAME = "table"
+_VIEW_FILE = "table.lance.json"
+
+
+class Config(SinkConfig):
+    """Settings of the LanceDB view.
+
+    Attributes:
+        batch: partitions an append; one append is one fragment.
+    """
+
+    batch: int = Field(100, ge=1, le=10_000)
+
+    def build(self) -> LanceSink:
+        """Build the sink."""
+        return LanceSink(self)
+
+
+class LanceSink(Sink):
+    """Keeps ``table.lance`` in a run's folder up to date."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+
+    def index(self, table: CommittedTable, progress: Progress) -> Mapping[str, Any]:
+        """Append the partitions the view does not hold yet; rebuild it when the table is another.
+
+        Raises:
+            StoreError: after the appends the view's rows are not the table's.
+        """
+        import lancedb
+
+        root = table.store.root
+        database = lancedb.connect(str(root))
+        view_file = root / _VIEW_FILE
+        same = view_file.exists() and read_json(view_file)["table"] == table.fingerprint
+        if not same:
+            database.drop_table(TABLE_NAME, ignore_missing=True)
+            view_file.unlink(missing_ok=True)
+        if TABLE_NAME in _table_names(database):
+            view = database.open_table(TABLE_NAME)
+        else:
+            view = database.create_table(TABLE_NAME, schema=_lance_schema(table.schema))
+        if not same:
+            write_json(view_file, {"table": table.fingerprint})
+        held = _partitions_held(view)
+        missing = [
+            number
+            for number in table.partitions
+            if number not in held and table.store.live_rows(table.nodes, number).size
+        ]
+        for start in range(0, len(missing), self._config.batch):
+            numbers = missing[start : start + self._config.batch]
+            self._append(view, table, numbers)
+            progress(min(start + self._config.batch, len(missing)), len(missing))
+        if missing:
+            view.optimize(cleanup_older_than=timedelta(days=1))
+        return self._check(view, table, len(missing))
+
+    @staticmethod
+    def _append(view: Any, table: CommittedTable, numbers: Sequence[int]) -> None:
+        schema = _lance_schema(table.schema)
+        parts = [table.rows(number) for number in numbers]
+        rows = pa.concat_tables([_plain(part, schema) for part in parts])
+        if rows.num_rows:
+            view.add(rows)
+
+    @staticmethod
+    def _check(view: Any, table: CommittedTable, appended: int) -> Mapping[str, Any]:
+        rows = view.count_rows()
+        expected = sum(table.store.live_rows(table.nodes, n).size for n in table.partitions)
+        if rows != expected:
+            raise StoreError(
+                f"the LanceDB view has {rows} rows and the table {expected}: remove "
+                f"{table.store.root / (TABLE_NAME + '.lance')} and run again to rebuild it"
+            )
+        return {"rows": rows, "appended_partitions": appended}
+
+
+def _table_names(database: Any) -> list[str]:
+    tables = database.list_tables()
+    return list(getattr(tables, "tables", tables))
+
+
+def _partitions_held(view: Any) -> set[int]:
+    """Distinct partitions of the view, from one narrow column, batch by batch."""
+    held: set[int] = set()
+    for batch in view.to_lance().to_batches(columns=["partition"]):
+        held.update(batch["partition"].unique().to_pylist())
+    return held
+
+
+def _lance_schema(schema: pa.Schema) -> pa.Schema:
+    """Return the schema without nullability and metadata, which the view does not need."""
+    return pa.schema([pa.field(field.name, field.type) for field in schema])
+
+
+def _plain(rows: pa.Table, schema: pa.Schema) -> pa.Table:
+    return pa.Table.from_arrays(rows.columns, schema=schema)
