@@ -16,6 +16,10 @@ from transformers import (
     BlipImageProcessorPil,
 )
 
+from curate.models.med import MedModel
+from curate.models.med_config import MedConfig
+from curate.models.med_tokenizer import build_tokenizer
+
 WORDS = (
     *("a", "picture", "of", "the", "red", "green", "blue", "small", "large", "old", "dog", "cat"),
     *("bird", "house", "tree", "boat", "man", "woman", "child", "on", "in", "under", "beside"),
@@ -63,6 +67,33 @@ def _write(model_class: Any, folder: Path, seed: int, spread: float) -> Path:
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     BlipImageProcessorPil(size={"height": SIDE, "width": SIDE}).save_pretrained(folder)
+    return folder
+
+
+def tiny_med(folder: Path, *, seed: int = 2, spread: float = 0.3, tower: str = "vit") -> Path:
+    tokenizer = build_tokenizer(WORDS)
+    vit = {"hidden_size": 24, "intermediate_size": 40, "num_hidden_layers": 2}
+    vit |= {"num_attention_heads": 2, "patch_size": 8}
+    config = MedConfig(
+        image_tower=tower,
+        tower_config=vit if tower == "vit" else None,
+        image_size=SIDE,
+        vocab_size=len(tokenizer),
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        intermediate_size=48,
+        max_text_tokens=24,
+        projection_size=16,
+    )
+    torch.manual_seed(seed)
+    model = MedModel(config)
+    with torch.no_grad():
+        for name, weight in model.named_parameters():
+            if weight.ndim == 2 or "embedding" in name:
+                weight.normal_(0, spread)
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
     return folder
 
 
