@@ -201,7 +201,6 @@ def test_listed_hosts_are_asked(site: Site, host: str) -> None:
         "http://127.1/a",
         "http://0x7f000001/a",
         "http://pictures.test/" + "a" * 9000,
-        "http://pictures\x00.test/a",
     ],
 )
 def test_bad_urls(site: Site, url: str) -> None:

@@ -1,0 +1,1 @@
+"""Sources: where rows come from; each file is one kind."""
