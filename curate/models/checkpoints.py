@@ -33,7 +33,7 @@ PATTERNS = (
 )
 UNRESOLVED = "unresolved"
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
-_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _HUB_TIMEOUT_S = 5
 
@@ -66,12 +66,18 @@ class Checkpoint:
         return _read_json(self.folder / name)
 
 
+def embedded() -> dict[str, Path]:
+    """Return the checkpoints that come with curate, by name."""
+    assets = importlib.resources.files("curate").joinpath("assets")
+    if not (isinstance(assets, Path) and assets.is_dir()):
+        return {}
+    return {path.parent.name: path.parent for path in sorted(assets.glob("*/config.json"))}
+
+
 def local_folder(model: str) -> Path | None:
     """Return the folder of an embedded or local checkpoint, or None for what may be a hub id."""
-    assets = importlib.resources.files("curate").joinpath("assets")
-    plain = _HUB_ID.fullmatch(model) is not None and "/" not in model
-    if plain and isinstance(assets, Path) and (assets / model / "config.json").is_file():
-        return assets / model
+    if model in (shipped := embedded()):
+        return shipped[model]
     folder = Path(model).expanduser()
     if folder.is_dir() or _HUB_ID.fullmatch(model) is None:
         return folder
@@ -111,7 +117,11 @@ def check_folder(folder: Path, model_types: Sequence[str], accepting: Accepting)
         ModelError: no folder, no or a damaged config.json, another family, no or pickled weights.
     """
     if not folder.is_dir():
-        raise ModelError(f"there is no checkpoint folder {str(folder)!r}, and it is no hub id")
+        shipped = ", ".join(embedded()) or "no checkpoint"
+        raise ModelError(
+            f"there is no checkpoint folder {str(folder)!r}, a hub id has the form OWNER/NAME, and "
+            f"curate itself comes with {shipped}"
+        )
     config = _read_json(folder / "config.json")
     if config is None:
         raise ModelError(

@@ -19,9 +19,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-#: The likeliest tokens that are looked at first. A nucleus that does not fit (rare: 0.9 of the
-#: probability is mostly within a few dozen tokens) is found over the whole vocabulary.
-_CANDIDATES = 256
+#: How many of the likeliest tokens are looked at: few at first, for 0.9 of the probability mostly
+#: lies within a dozen tokens; more for rows whose nucleus is wider; then the whole vocabulary.
+_WIDTHS = (64, 1024)
 # Odd multipliers that spread steps and tokens over 64 bits, as signed numbers: 2^64 divided by the
 # golden ratio, and another.
 _TOKEN = -0x61C8864680B583EB
@@ -147,13 +147,15 @@ def sample(logits_BV: Tensor, keys_B: Tensor, step: int, sampling: Sampling) -> 
     the nucleus belong to it too, so the nucleus does not hang on the order of equals.
     """
     scaled_BV = logits_BV / sampling.temperature
-    width = min(scaled_BV.shape[1], max(_CANDIDATES, sampling.top_k + 1))
-    next_B, fits_B = _sample_among(scaled_BV, width, keys_B, step, sampling)
-    if not bool(fits_B.all()):
-        wide = (~fits_B).nonzero()[:, 0]
-        whole = scaled_BV.shape[1]
-        redone, _ = _sample_among(scaled_BV[wide], whole, keys_B[wide], step, sampling)
-        next_B = next_B.index_copy(0, wide, redone)
+    vocabulary = scaled_BV.shape[1]
+    next_B = torch.zeros_like(keys_B)
+    rows = torch.arange(len(keys_B), device=keys_B.device)
+    for width in (*(width for width in _WIDTHS if sampling.top_k < width < vocabulary), vocabulary):
+        drawn, fits = _sample_among(scaled_BV[rows], width, keys_B[rows], step, sampling)
+        next_B = next_B.index_copy(0, rows, drawn)
+        if bool(fits.all()):
+            break
+        rows = rows[~fits]
     return next_B
 
 
@@ -167,10 +169,10 @@ def _sample_among(
         least_B1 = top_BC[:, min(sampling.top_k, width) - 1, None]
         allowed_BC = allowed_BC & (top_BC >= least_B1)
         limited_BC = top_BC.masked_fill(~allowed_BC, -torch.inf)
-        total_B1 = limited_BC.double().logsumexp(-1, keepdim=True)
+        total_B1 = limited_BC.logsumexp(-1, keepdim=True)
     else:
-        total_B1 = scaled_BV.double().logsumexp(-1, keepdim=True)
-    log_probs_BC = top_BC.double() - total_B1
+        total_B1 = scaled_BV.logsumexp(-1, keepdim=True)
+    log_probs_BC = top_BC.double() - total_B1.double()
     probs_BC = log_probs_BC.exp().masked_fill(~allowed_BC, 0.0)
     before_BC = probs_BC.cumsum(-1) - probs_BC
     inside_BC = allowed_BC & (before_BC < sampling.top_p)
@@ -180,7 +182,7 @@ def _sample_among(
     noise_BC = gumbel(keys_B[:, None], step, tokens_BC)
     noisy_BC = (log_probs_BC + noise_BC).masked_fill(~inside_BC, -torch.inf)
     next_B = tokens_BC.gather(1, noisy_BC.argmax(-1, keepdim=True))[:, 0]
-    fits_B = ~inside_BC[:, -1] if width < scaled_BV.shape[1] else torch.ones_like(next_B).bool()
+    fits_B = ~inside_BC[:, -1] | (width == scaled_BV.shape[1])
     return next_B, fits_B
 
 

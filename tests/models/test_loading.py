@@ -97,6 +97,11 @@ def test_a_path_that_is_not_there_is_named() -> None:
     assert "no checkpoint folder 'no/such/folder'" in said
 
 
+def test_a_plain_name_is_no_hub_id() -> None:
+    (said,) = problems("curate-tinny", ("med",), _accepting)
+    assert "no checkpoint folder 'curate-tinny', a hub id has the form OWNER/NAME" in said
+
+
 def test_a_missing_tokenizer_is_named(folder: Path) -> None:
     for path in folder.glob("tokenizer*"):
         path.unlink()
