@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-__version__ = "0.1.0"
+from curate.core.version import __version__
+
 __all__ = ["RunView", "__version__", "open_run"]
 
 if TYPE_CHECKING:

@@ -67,7 +67,7 @@ def run(
     from curate import recipe as recipes
     from curate.outcome import result_json
     from curate.run import run as run_recipe
-    from curate.terminal import Terminal, print_funnel, print_next
+    from curate.terminal import Terminal, print_funnel, print_next, print_practice
 
     loaded = recipes.load(recipe, engine=engine, output=output, sets=sets)
     console = _console(as_json)
@@ -80,6 +80,8 @@ def run(
         if result.nothing_to_do:
             console.print("nothing to do: everything was there already")
         print_funnel(console, result)
+        if result.practice is not None:
+            print_practice(console, result.practice)
         print_next(console, result)
     if result.passes.quarantined:
         sys.exit(3)
@@ -159,9 +161,10 @@ def export(run_folder: Path, kind: str, selection: str, sets: Sequence[str], as_
 
     table = CommittedTable.open(run_folder)
     exporter = parse_stage({"kind": kind}, sets, "exporters", scores=())
+    chosen = Selection.open(run_folder, selection)
     with Terminal(_console(as_json)) as terminal:
         manifest = export_selection(
-            exporter, table, Selection.open(run_folder, selection), terminal
+            exporter, table, chosen, lambda done, total: terminal.step(kind, done, total)
         )
     if as_json:
         click.echo(json.dumps(manifest, indent=1))
@@ -170,6 +173,82 @@ def export(run_folder: Path, kind: str, selection: str, sets: Sequence[str], as_
             f"{manifest['samples']:,} samples in {len(manifest['shards'])} shard(s): "
             f"{manifest['output']}"
         )
+
+
+@main.command(name="pretrain")
+@click.argument("recipe", type=click.Path(path_type=Path))
+@click.option("--output", required=True, type=click.Path(path_type=Path), help="A new folder.")
+@click.option(
+    "--run", "run_folder", type=click.Path(path_type=Path), help="Train on its selection."
+)
+@click.option("--selection", default="default", show_default=True, help="Which of the run's.")
+@_SET
+@_JSON
+def pretrain_command(
+    recipe: Path,
+    output: Path,
+    run_folder: Path | None,
+    selection: str,
+    sets: Sequence[str],
+    as_json: bool,
+) -> None:
+    """Train a model on tables of images and captions, or on a run's selection."""
+    from curate.pretrain.config import load_pretrain_recipe
+    from curate.pretrain.trainer import pretrain
+
+    config = load_pretrain_recipe(recipe, sets=sets)
+    source = None
+    if run_folder is not None:
+        from curate.core.selection import Selection
+        from curate.core.selection_pairs import SelectionPairs
+        from curate.core.table import CommittedTable
+
+        table = CommittedTable.open(run_folder)
+        source = SelectionPairs(table, Selection.open(run_folder, selection))
+    pretrain(config, output, source, lambda line: click.echo(line, err=as_json))
+    if as_json:
+        click.echo((output / "result.json").read_text(encoding="utf-8"))
+
+
+@main.command(name="evaluate")
+@click.argument("model", type=click.Path(path_type=Path))
+@click.argument("table")
+@click.option("--image", default="image", show_default=True, help="Column of pictures.")
+@click.option("--captions", default="captions", show_default=True, help="Column of texts.")
+@click.option(
+    "--evaluator",
+    "evaluators",
+    multiple=True,
+    type=click.Choice(["retrieval", "matching", "captioning"]),
+    default=("retrieval", "matching"),
+    show_default=True,
+)
+@click.option("--output", type=click.Path(path_type=Path), help="JSON file for the figures.")
+@_JSON
+def evaluate_command(
+    model: Path,
+    table: str,
+    image: str,
+    captions: str,
+    evaluators: Sequence[str],
+    output: Path | None,
+    as_json: bool,
+) -> None:
+    """Judge a model on pictures with texts it has not seen: recall@k, AUC, CIDEr."""
+    from pydantic import TypeAdapter
+
+    from curate.evaluate.config import EvaluateConfig
+    from curate.evaluate.run import evaluate
+
+    config = TypeAdapter(EvaluateConfig).validate_python(
+        {
+            "tables": [{"path": table, "image": image, "captions": captions}],
+            "evaluators": list(evaluators),
+        }
+    )
+    found = evaluate(model, config, output=output, echo=lambda line: click.echo(line, err=as_json))
+    if as_json:
+        click.echo(json.dumps(found.as_json(), indent=1))
 
 
 @main.command(name="list")

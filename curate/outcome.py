@@ -21,7 +21,10 @@ class Reporter(Watcher):
         """A step after the passes goes on (``total`` 0: unknown)."""
 
     def step_done(self, name: str, message: str) -> None:
-        """A step after the passes is done."""
+        """A step after the passes is done, or begins to speak for itself."""
+
+    def say(self, line: str) -> None:
+        """A line of a step's own progress."""
 
 
 @dataclass

@@ -60,9 +60,10 @@ class PassesResult:
     def dropped(self) -> dict[str, dict[str, int]]:
         """Rows in the ledger by stage and reason, in the order of the stages."""
         out: dict[str, dict[str, int]] = {}
-        for _, totals in self.totals:
-            merge_counts(out, totals.dropped)
-        return out
+        for node, totals in self.totals:
+            for stage in node.stages:
+                merge_counts(out, {stage: totals.dropped.get(stage, {})})
+        return {stage: reasons for stage, reasons in out.items() if reasons}
 
     @property
     def kept(self) -> int:

@@ -57,7 +57,11 @@ def print_plan(console: Console, recipe: Recipe, plan: Plan) -> None:
     console.print(f"[bold]{recipe.name}[/] -> {recipe.output}", highlight=False)
     console.print(
         f"  source {recipe.source.kind}: {len(plan.source_schema)} columns, "
-        + (f"{facts['rows_known']:,} rows in {known:,} partitions known" if known else "not read yet"),
+        + (
+            f"{facts['rows_known']:,} rows in {known:,} partitions known"
+            if known
+            else "not read yet"
+        ),
         highlight=False,
     )
     for index, one in enumerate(facts["passes"]):
@@ -73,12 +77,18 @@ def print_plan(console: Console, recipe: Recipe, plan: Plan) -> None:
         if one["barrier"]:
             state = "done" if one["barrier"]["done"] else "not done"
             reads = ", ".join(one["barrier"]["reads"])
-            console.print(f"  barrier {one['barrier']['stage']}: reads {reads}; {state}", highlight=False)
+            console.print(
+                f"  barrier {one['barrier']['stage']}: reads {reads}; {state}", highlight=False
+            )
     console.print(
         f"\ncolumns  {', '.join(column['name'] for column in facts['columns'])}", highlight=False
     )
     console.print(f"engine   {recipe.engine.kind}", highlight=False)
-    for label, stages in (("select", [recipe.select]), ("sinks", recipe.sinks), ("export", recipe.export)):
+    for label, stages in (
+        ("select", [recipe.select]),
+        ("sinks", recipe.sinks),
+        ("export", recipe.export),
+    ):
         kinds = [stage.kind for stage in stages if stage is not None]
         if kinds:
             console.print(f"{label:<8} {', '.join(kinds)}", highlight=False)
@@ -93,7 +103,9 @@ def _resources(resources: Resources) -> str:
         return "next to nothing"
     parts = [f"{resources.num_cpus:g} CPU"] if resources.num_cpus else []
     if resources.num_gpus:
-        parts.append(f"{resources.num_gpus:g} GPU" + (" if there is one" if resources.gpu_optional else ""))
+        parts.append(
+            f"{resources.num_gpus:g} GPU" + (" if there is one" if resources.gpu_optional else "")
+        )
     if resources.memory_gib:
         parts.append(f"{resources.memory_gib:g} GiB")
     if resources.network:

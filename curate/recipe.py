@@ -180,7 +180,9 @@ def _override(data: dict[str, Any], text: str) -> list[Problem]:
         int(part) if part.isdigit() else part for part in re.split(r"[.\[\]]+", key.strip()) if part
     ]
     if not equals or not path:
-        return [Problem(f"--set {text!r} is not of the form key=value", hint="stages[1].resize=256")]
+        return [
+            Problem(f"--set {text!r} is not of the form key=value", hint="stages[1].resize=256")
+        ]
     target: Any = data
     for part in path[:-1]:
         if isinstance(target, dict) and isinstance(part, str):
@@ -245,7 +247,9 @@ class _Reader:
         if export and select is None:
             self.problem("'export' hands a selection on, and there is no 'select'", ("export",))
         if self.data.get("pretrain") and select is None:
-            self.problem("'pretrain' trains on a selection, and there is no 'select'", ("pretrain",))
+            self.problem(
+                "'pretrain' trains on a selection, and there is no 'select'", ("pretrain",)
+            )
         if source is None or self.problems:
             return None
         return Recipe(
@@ -265,7 +269,7 @@ class _Reader:
     def _sections(self) -> dict[str, Any]:
         return {
             "engine": self._config("engine", EngineConfig) or EngineConfig(),
-            "pretrain": self._config("pretrain", PretrainConfig),
+            "pretrain": self._pretrain(),
             "evaluate": self._config("evaluate", EvaluateConfig),
             "loopback": self._config("loopback", LoopbackConfig),
         }
@@ -345,6 +349,20 @@ class _Reader:
             return None
         return fitting[0] if fitting else found[0]
 
+    def _pretrain(self) -> Any:
+        """Settings of their own, or ``recipe: FILE`` with settings that replace the file's."""
+        value = self.data.get("pretrain")
+        if isinstance(value, dict) and "recipe" in value:
+            try:
+                text = Path(str(value["recipe"])).read_text(encoding="utf-8")
+                base = yaml.safe_load(text)
+            except (OSError, ValueError, yaml.YAMLError) as error:
+                self.problem(f"{value['recipe']!r} cannot be read: {error}", ("pretrain", "recipe"))
+                return None
+            own = {name: setting for name, setting in value.items() if name != "recipe"}
+            self.data["pretrain"] = _merged(base if isinstance(base, dict) else {}, own)
+        return self._config("pretrain", PretrainConfig)
+
     def _config(self, key: str, model: type[FrozenConfig]) -> Any:
         value = self.data.get(key)
         if value is None:
@@ -372,7 +390,9 @@ class _Reader:
         where = (*path, *error["loc"])
         last = str(error["loc"][-1]) if error["loc"] else ""
         if error["type"] == "extra_forbidden":
-            self.problem(f"unknown key {last!r}", where, nearest(last, _keys_at(model, error["loc"])))
+            self.problem(
+                f"unknown key {last!r}", where, nearest(last, _keys_at(model, error["loc"]))
+            )
         elif error["type"] == "missing":
             self.problem(f"{last!r} is missing", where)
         else:
@@ -380,6 +400,15 @@ class _Reader:
             message = message[:1].lower() + message[1:]
             given = "" if error["type"] == "value_error" else f", got {error['input']!r}"
             self.problem(message + given, where)
+
+
+def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a mapping with another's settings in place of its own, mapping by mapping."""
+    out = dict(base)
+    for key, value in over.items():
+        both = isinstance(value, dict) and isinstance(out.get(key), dict)
+        out[key] = _merged(out[key], value) if both else value
+    return out
 
 
 def _known(families: Sequence[str]) -> list[str]:

@@ -34,7 +34,12 @@ def run_status(root: Path) -> dict[str, Any]:
         "partitions": register.num_partitions,
         "steps": [_step(store, node) for node in table.nodes],
         "quarantined": [
-            {"partition": number, "leg": facts["leg"], "where": facts["where"], "error": facts["error"]}
+            {
+                "partition": number,
+                "leg": facts["leg"],
+                "where": facts["where"],
+                "error": facts["error"],
+            }
             for node in table.nodes
             if node.is_leg
             for number, facts in store.quarantined(node).items()

@@ -9,11 +9,13 @@ from types import TracebackType
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn
 from rich.table import Table
 from rich.text import Text
 
 from curate.core.plan import LegPlan, Node, PassPlan
+from curate.core.selection import Selection
 from curate.core.store import Receipt
 from curate.engine.base import Failure
 from curate.outcome import Reporter, RunResult
@@ -128,6 +130,10 @@ class Terminal(Reporter, AbstractContextManager["Terminal"]):
         """Say what a step came to."""
         self.console.print(f"  [bold]{name}[/] {message}", highlight=False)
 
+    def say(self, line: str) -> None:
+        """Print a step's own line."""
+        self.console.print(f"  [dim]{escape(line)}[/]", highlight=False)
+
     # -- bars ----------------------------------------------------------------------------------
 
     def _bar(self, key: str, name: str, already: int, total: int | None) -> None:
@@ -192,7 +198,9 @@ def _add_texts(table: Table, facts: Mapping[str, Any]) -> None:
         count = facts["selected"].get(source, 0)
         table.add_row(f"  {source}: selected", f"{count:,}", _share(count, total))
     table.add_row(
-        "images with a selected text", f"{facts['rows_kept']:,}", _share(facts["rows_kept"], facts["rows"]),
+        "images with a selected text",
+        f"{facts['rows_kept']:,}",
+        _share(facts["rows_kept"], facts["rows"]),
         style="bold",
     )
 
@@ -221,8 +229,57 @@ def _print_laws(console: Console, result: RunResult) -> None:
         )
 
 
+def print_selection(console: Console, selection: Selection) -> None:
+    """Print what a selection came to."""
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_column()
+    table.add_column(justify="right")
+    table.add_column(justify="right", style="dim")
+    _add_texts(table, selection.facts)
+    console.print(f"selection [bold]{selection.name}[/]")
+    console.print(table)
+    for key, value in selection.facts["summary"].items():
+        console.print(f"  {key}: {value}", highlight=False)
+
+
 def _share(part: int, whole: int) -> str:
     return f"{part / whole:.1%}" if whole else ""
+
+
+def print_practice(console: Console, practice: Mapping[str, Any]) -> None:
+    """Print how much of what was planted the run has caught."""
+    console.print()
+    console.print("[bold]planted faults[/]  [dim](known here, unknown to the pipeline)[/]")
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for name in ("fault", "caught", "rescued", "where"):
+        table.add_column(name, justify="right" if name in ("caught", "rescued") else "left")
+    for fault in practice["faults"]:
+        table.add_row(
+            fault["fault"],
+            f"{fault['caught']} of {fault['planted']}",
+            str(fault["rescued"] or ""),
+            fault["where"],
+        )
+    console.print(table)
+    found = practice["mismatched"]
+    auc = ", ".join(f"{name} {value:.3f}" for name, value in found["auc"].items())
+    console.print(
+        f"mismatched texts: precision {found['precision']:.2f}, recall {found['recall']:.2f}; "
+        f"ROC AUC {auc}",
+        highlight=False,
+    )
+    console.print(
+        f"good texts kept: {practice['good_kept']} of {practice['good']}; wrong web texts "
+        f"{practice['noise_before']:.1%} before, {practice['noise_after']:.1%} after",
+        highlight=False,
+    )
+    said = practice["canaries"]
+    if said is not None and said["rejected"] is not None:
+        console.print(
+            f"canaries: {said['rejected']:.0%} of {said['canaries']} planted mismatches fall below "
+            f"{said['column']} {said['threshold']}",
+            highlight=False,
+        )
 
 
 def print_next(console: Console, result: RunResult) -> None:
@@ -233,6 +290,8 @@ def print_next(console: Console, result: RunResult) -> None:
     for name, manifest in result.exports.items():
         count, shards = manifest["samples"], len(manifest["shards"])
         console.print(f"  {name}: {count:,} samples in {shards} shard(s), {manifest['output']}")
+    if result.pretrain is not None:
+        console.print(f"  model: {result.pretrain['model']}", highlight=False)
     console.print()
     console.print("try next", style="bold")
     console.print(f"  curate status {root}", highlight=False)

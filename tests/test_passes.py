@@ -184,6 +184,4 @@ def test_partition_size_changes_no_row(tmp_path: Path, partition_rows: int) -> N
     run(fake_plan(source, *WHOLE), tmp_path)
     names = ["uid", "texts", "length", "fake_itm", "text_reasons"]
     run(fake_plan(SOURCE, *WHOLE), tmp_path / "other")
-    assert whole_table(tmp_path).select(names).equals(
-        whole_table(tmp_path / "other").select(names)
-    )
+    assert whole_table(tmp_path).select(names).equals(whole_table(tmp_path / "other").select(names))

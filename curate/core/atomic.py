@@ -42,7 +42,9 @@ def storage_errors(path: Path) -> Iterator[None]:
         raise
 
 
-def write_whole(path: Path, write: Callable[[IO[bytes]], object], *, flush_folder: bool = True) -> int:
+def write_whole(
+    path: Path, write: Callable[[IO[bytes]], object], *, flush_folder: bool = True
+) -> int:
     """Write a file whole: temporary name, flush, rename.
 
     Args:

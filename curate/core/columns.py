@@ -148,7 +148,9 @@ def declare(rows: pa.Table, fields: Iterable[pa.Field]) -> pa.Table:
     return pa.Table.from_arrays(rows.columns, schema=schema)
 
 
-def append_columns(rows: pa.Table, columns: dict[str, pa.Array], fields: Iterable[pa.Field]) -> pa.Table:
+def append_columns(
+    rows: pa.Table, columns: dict[str, pa.Array], fields: Iterable[pa.Field]
+) -> pa.Table:
     """Return the table with columns added, or replaced where the name is there already."""
     by_name = {field.name: field for field in fields}
     for name, values in columns.items():

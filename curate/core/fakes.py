@@ -78,7 +78,10 @@ class FakeSource(Source):
         texts = [[name] for name in names]
         arrays = [
             pa.array([hashlib.md5(n.encode()).hexdigest() for n in names], pa.string()),
-            pa.array([None if b else f"http://x.test/{n}" for n, b in zip(names, bad, strict=True)], pa.string()),
+            pa.array(
+                [None if b else f"http://x.test/{n}" for n, b in zip(names, bad, strict=True)],
+                pa.string(),
+            ),
             pa.array(texts, columns.TEXTS.type),
             pa.array([["web"]] * len(names), columns.TEXT_SOURCES.type),
             pa.array([[None]] * len(names), columns.TEXT_MODELS.type),
@@ -283,7 +286,9 @@ class FakeFilter(RowFilter):
 
     def __call__(self, rows: pa.Table) -> Verdicts:
         """Judge the rows."""
-        short = [len(texts[0] if texts else "") < self._limit for texts in rows["texts"].to_pylist()]
+        short = [
+            len(texts[0] if texts else "") < self._limit for texts in rows["texts"].to_pylist()
+        ]
         return Verdicts(pa.array(["too_short" if s else None for s in short], pa.string()))
 
 
@@ -350,7 +355,12 @@ def _fraction(text: str) -> float:
     return int(hashlib.md5(text.encode()).hexdigest()[:6], 16) / 0xFFFFFF
 
 
-_FAMILIES = {"map": "download", "row_filter": "filters", "text_filter": "text_filters", "barrier": "dedup"}
+_FAMILIES = {
+    "map": "download",
+    "row_filter": "filters",
+    "text_filter": "text_filters",
+    "barrier": "dedup",
+}
 
 
 def fake_plan(

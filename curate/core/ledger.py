@@ -91,7 +91,9 @@ def entries(
 def count_reasons(ledger: pa.Table) -> dict[str, dict[str, int]]:
     """Return how many rows stopped, by stage and reason."""
     counts: dict[str, dict[str, int]] = {}
-    for stage, reason in zip(ledger["stage"].to_pylist(), ledger["reason"].to_pylist(), strict=True):
+    for stage, reason in zip(
+        ledger["stage"].to_pylist(), ledger["reason"].to_pylist(), strict=True
+    ):
         by_reason = counts.setdefault(stage, {})
         by_reason[reason] = by_reason.get(reason, 0) + 1
     return counts

@@ -89,7 +89,9 @@ class Register:
                 file_ = SourceFile(entry["name"], entry["rows"], entry["digest"], "")
                 self._entries.append(_Entry(entry["first"], entry["partition_rows"], file_))
             except (ValueError, KeyError) as error:
-                raise StoreError(f"{self._path} line {number} is damaged: restore the file") from error
+                raise StoreError(
+                    f"{self._path} line {number} is damaged: restore the file"
+                ) from error
 
     @property
     def known(self) -> dict[str, SourceFile]:

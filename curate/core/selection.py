@@ -155,8 +155,10 @@ def select(
     if path.exists():
         there = Selection.open(store.root, name)
         same = same_json(there.facts["settings"], dict(settings))
-        if same and there.facts["table"] == table.fingerprint and (
-            there.facts["partitions"] == len(table.partitions)
+        if (
+            same
+            and there.facts["table"] == table.fingerprint
+            and (there.facts["partitions"] == len(table.partitions))
         ):
             return there, False
     with selector.ready():
@@ -235,9 +237,7 @@ def _decide(selector: Selector, texts: pa.Table, counts: _Counts) -> pa.Table:
         said = said.combine_chunks()
     reasons = texts["reason"].combine_chunks()
     rejected = pc.replace_with_mask(reasons, mask.combine_chunks(), said)
-    counts.add(
-        texts["source"].to_pylist(), rejected.to_pylist(), texts["row"].to_pylist()
-    )
+    counts.add(texts["source"].to_pylist(), rejected.to_pylist(), texts["row"].to_pylist())
     return pa.Table.from_arrays(
         [texts["partition"], texts["row"], texts["text_index"], rejected], schema=DECISION_SCHEMA
     )
@@ -256,5 +256,3 @@ def _put_in_place(store: RunStore, temporary: Path, name: str) -> None:
         final.rename(store.selection(f"{name}-{number}"))
     temporary.rename(final)
     flush_directory(final.parent)
-
-

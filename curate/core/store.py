@@ -131,7 +131,9 @@ class RunStore:
 
     # -- the plan, for readers ----------------------------------------------------------------
 
-    def write_plan(self, nodes: Sequence[Node], schema: pa.Schema, facts: Mapping[str, Any]) -> None:
+    def write_plan(
+        self, nodes: Sequence[Node], schema: pa.Schema, facts: Mapping[str, Any]
+    ) -> None:
         """Write down the steps, so that the run can be read without its recipe."""
         write_json(
             self.root / PLAN_FILE,
@@ -188,7 +190,9 @@ class RunStore:
                 path.unlink(missing_ok=True)  # of an attempt that died before its commit
         for folder in folders:
             flush_directory(folder)
-        done = Receipt(**{**asdict(receipt), "bytes_written": size, "fingerprint": node.fingerprint})
+        done = Receipt(
+            **{**asdict(receipt), "bytes_written": size, "fingerprint": node.fingerprint}
+        )
         write_json(self.commit_file(node, number), asdict(done))
         return done
 

@@ -19,7 +19,12 @@ from curate.core.store import RunStore
 
 #: Columns of the flat view, a row per text; the score columns follow.
 FLAT_NAMES = ("partition", "row", "uid", "text_index", "text", "source", "model", "reason")
-_FLAT_OF = {"texts": "text", "text_sources": "source", "text_models": "model", "text_reasons": "reason"}
+_FLAT_OF = {
+    "texts": "text",
+    "text_sources": "source",
+    "text_models": "model",
+    "text_reasons": "reason",
+}
 
 
 @dataclass(frozen=True)

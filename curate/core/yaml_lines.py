@@ -40,7 +40,11 @@ def load(text: str) -> tuple[Any, Lines, list[Problem]]:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         said = ", ".join(part for part in (error.context, error.problem) if part)
-        return None, lines, [Problem(f"not valid YAML: {said}", line=mark.line + 1 if mark else None)]
+        return (
+            None,
+            lines,
+            [Problem(f"not valid YAML: {said}", line=mark.line + 1 if mark else None)],
+        )
     except yaml.YAMLError as error:
         return None, lines, [Problem(f"not valid YAML: {error}")]
     problems: list[Problem] = []

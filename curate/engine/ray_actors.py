@@ -162,7 +162,9 @@ class _Pass:
                 error = ray.get(ref)
             except RayError as failure:
                 leg = self._legs[calls[ref].leg]
-                raise EngineError(f"a worker of {leg.name} died while starting: {failure}") from failure
+                raise EngineError(
+                    f"a worker of {leg.name} died while starting: {failure}"
+                ) from failure
             if error is not None:
                 raise error
 

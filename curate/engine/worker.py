@@ -102,7 +102,7 @@ class LegWorker:
         if self._reads_source:
             begun = time.perf_counter()
             rows = self._read_source(partition, tally)
-            tally.seconds["source"] = time.perf_counter() - begun
+            tally.seconds[self._leg.node.stages[0]] = time.perf_counter() - begun
             return rows, partition.rows
         if handed is None:
             written = {n for node in self._before if node.schema for n in node.schema.names}
@@ -114,16 +114,19 @@ class LegWorker:
 
     def _read_source(self, partition: Partition, tally: _Tally) -> pa.Table:
         assert self._source is not None
-        with _blame("source", partition):
+        name = self._leg.node.stages[0]
+        with _blame(name, partition):
             mapped = self._source.read(partition.file, partition.start, partition.stop)
         if mapped.rows.num_rows != partition.rows:
-            raise LawError(f"source gave {mapped.rows.num_rows} of {partition.rows} rows: {partition}")
+            raise LawError(
+                f"{name} gave {mapped.rows.num_rows} of {partition.rows} rows: {partition}"
+            )
         rows = _with_text_columns(mapped.rows)
         number = pa.array([partition.number] * rows.num_rows, pa.int32())
         rows = rows.add_column(0, columns.PARTITION, number)
         rows = rows.add_column(1, columns.ROW, pa.array(range(rows.num_rows), pa.int32()))
-        columns.check_fields(rows, self._work.plan.source_schema, writer="source")
-        return self._absorb("source", mapped, rows, tally)
+        columns.check_fields(rows, self._work.plan.source_schema, writer=name)
+        return self._absorb(name, mapped, rows, tally)
 
     # -- stages --------------------------------------------------------------------------------
 
@@ -169,7 +172,9 @@ class LegWorker:
     def _commit(self, partition: Partition, rows: pa.Table, rows_in: int, tally: _Tally) -> Receipt:
         ledger = pa.concat_tables([LEDGER_SCHEMA.empty_table(), *tally.ledgers])
         canaries = _join_canaries(tally.canaries)
-        texts = int(columns.list_lengths(rows["texts"]).sum()) if "texts" in rows.schema.names else 0
+        texts = (
+            int(columns.list_lengths(rows["texts"]).sum()) if "texts" in rows.schema.names else 0
+        )
         receipt = Receipt(
             partition=partition.number,
             rows_in=rows_in,
@@ -202,7 +207,9 @@ def _blame(stage: str, partition: Partition) -> Iterator[None]:
     except (CurateError, KeyboardInterrupt):
         raise
     except Exception as error:
-        raise StageError(f"{stage} failed on {partition}: {type(error).__name__}: {error}") from error
+        raise StageError(
+            f"{stage} failed on {partition}: {type(error).__name__}: {error}"
+        ) from error
 
 
 def _with_text_columns(rows: pa.Table) -> pa.Table:

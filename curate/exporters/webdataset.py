@@ -27,9 +27,7 @@ from curate.core.table import CommittedTable
 MANIFEST = "manifest.json"
 _SUFFIXES = {b"\xff\xd8": "jpg", b"\x89P": "png", b"RI": "webp"}
 #: Row columns that go into a sample's JSON, where they exist, as img2dataset names them.
-_FACTS = (
-    *("uid", "url", "width", "height", "original_width", "original_height", "sha256"),
-)
+_FACTS = (*("uid", "url", "width", "height", "original_width", "original_height", "sha256"),)
 
 
 class Config(ExporterConfig):

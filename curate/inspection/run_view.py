@@ -163,9 +163,7 @@ class RunView:
         return make_gallery(self, where, limit=limit, selection=selection, side=side)
 
 
-def _joined(
-    parts: Iterable[pa.Table], empty: pa.Table, *, arrow: bool
-) -> pa.Table | pd.DataFrame:
+def _joined(parts: Iterable[pa.Table], empty: pa.Table, *, arrow: bool) -> pa.Table | pd.DataFrame:
     tables = list(parts)
     table = pa.concat_tables(tables, promote_options="default") if tables else empty
     return table if arrow else table.to_pandas()

@@ -43,7 +43,8 @@ class Fault:
 
 
 #: Rows that are good or have a text of their own need a picture of their own, or they would be
-#: duplicates: these six kinds together use each of the 256 shipped pictures once.
+#: duplicates: these six kinds together use each of the 256 shipped pictures once. With fewer
+#: pictures there are fewer good rows.
 OWN_PICTURE = (
     Fault(NONE, 160, "never", "a picture with its own description"),
     Fault(MISMATCHED, 72, "text", "the description of another picture"),
@@ -80,5 +81,8 @@ REPEATED = (
     Fault(REPEATED_ROW, 12, "row", "the same address and text once more"),
     Fault(NEAR_DUPLICATE, 24, "row", "the same picture elsewhere: resized, cropped, re-encoded"),
 )
+
+#: Good rows that are repeated somewhere else in the list.
+REPEATABLE = sum(fault.count for fault in REPEATED)
 
 FAULTS = {fault.name: fault for fault in (*OWN_PICTURE, *DEAD, *NO_PICTURE, *REPEATED)}

@@ -24,6 +24,7 @@ from curate.quickstart.faults import (
     NO_PICTURE,
     NONE,
     OWN_PICTURE,
+    REPEATABLE,
     REPEATED,
     REPEATED_ROW,
 )
@@ -112,17 +113,17 @@ def plant(seed: int = 0, pictures: Sequence[Picture] | None = None) -> Planted:
 
     Args:
         seed: another seed, another list of the same kind.
-        pictures: the shipped ones if not given.
+        pictures: the shipped ones if not given; with fewer of them there are fewer good rows.
 
     Raises:
         SourceError: the shipped pictures are missing.
-        ValueError: too few pictures.
+        ValueError: too few pictures for the faults.
     """
     random = Random(seed)
     every = list(shipped_pictures() if pictures is None else pictures)
-    needed = sum(fault.count for fault in OWN_PICTURE)
-    if len(every) < needed:
-        raise ValueError(f"{needed} pictures are needed, {len(every)} were given")
+    faulty = sum(fault.count for fault in OWN_PICTURE if fault.name != NONE)
+    if len(every) < faulty + REPEATABLE:
+        raise ValueError(f"{faulty + REPEATABLE} pictures are needed, {len(every)} were given")
     random.shuffle(every)
     planter = _Planter(every, random)
     rows = [*planter.own_pictures(), *planter.dead(), *planter.no_pictures()]
@@ -143,9 +144,11 @@ class _Planter:
     def own_pictures(self) -> Iterator[PlantedRow]:
         """Yield the rows that show a picture which no other of them shows."""
         unused = iter(self.pictures)
+        spare = len(self.pictures) - sum(fault.count for fault in OWN_PICTURE)
         for fault in OWN_PICTURE:
-            shown = [next(unused) for _ in range(fault.count)]
-            donors: Sequence[Picture | None] = [None] * fault.count
+            count = fault.count + min(spare, 0) * (fault.name == NONE)
+            shown = [next(unused) for _ in range(count)]
+            donors: Sequence[Picture | None] = [None] * count
             if fault.name == MISMATCHED:
                 donors = mismatched_texts(shown, self.pictures, self.random)
             for number, (picture, donor) in enumerate(zip(shown, donors, strict=True)):

@@ -7,10 +7,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from curate.core.atomic import write_parquet
+from curate.core.ledger import LEDGER_SCHEMA
+from curate.core.selection import Selection
+from curate.core.table import CommittedTable
 from curate.quickstart.config import LoopbackConfig
 from curate.quickstart.pictures import Picture, shipped_pictures
 from curate.quickstart.plant import Planted, plant
@@ -79,6 +84,59 @@ def practice_web(config: LoopbackConfig, output: Path) -> Iterator[dict[str, str
     planted = write_practice_files(config, output)
     with Web(planted.pages, refused=planted.refused) as web:
         yield web.resolve_map()
+
+
+def practice_verdict(table: CommittedTable, selection: Selection) -> dict[str, Any]:
+    """Compare a finished practice run with what was planted.
+
+    Returns:
+        JSON values: ``faults`` (planted and caught by kind), ``good`` and ``good_kept``, noise
+        before and after, and ``mismatched`` texts: precision, recall, ROC AUC by score; and what
+        the canaries said: the share the selection's rule would reject.
+    """
+    from curate.quickstart.verdict import judge
+
+    files = PracticeFiles.of(table.store.root)
+    texts = pa.concat_tables(
+        part.append_column("rejected", selection.decisions(number)["rejected"])
+        for number, part in ((n, table.texts(n, ["url"])) for n in table.partitions)
+    ).to_pandas()
+    entries = pa.concat_tables([LEDGER_SCHEMA.empty_table(), *table.store.ledger(table.nodes)])
+    found = judge(
+        texts, entries.to_pandas(), pq.read_table(files.truth).to_pandas(), scores=table.score_names
+    )
+    matching = found.matching
+    return {
+        "faults": found.faults.to_dict("records"),
+        "good": found.good,
+        "good_kept": found.good_kept,
+        "noise_before": found.noise_before,
+        "noise_after": found.noise_after,
+        "mismatched": {
+            "good": matching.good,
+            "mismatched": matching.mismatched,
+            "precision": matching.precision,
+            "recall": matching.recall,
+            "auc": dict(matching.auc),
+        },
+        "canaries": _canaries_said(table, selection),
+    }
+
+
+def _canaries_said(table: CommittedTable, selection: Selection) -> dict[str, Any] | None:
+    """What share of the canaries the selection's rule would reject."""
+    settings = selection.facts["settings"]
+    column, threshold = settings.get("itm"), settings.get("threshold")
+    parts = [part for _, part in table.store.canaries(table.nodes) if column in part.column_names]
+    if not parts or threshold is None:
+        return None
+    scores = pa.concat_tables(parts, promote_options="default")[column].drop_null().to_numpy()
+    return {
+        "column": column,
+        "canaries": len(scores),
+        "threshold": threshold,
+        "rejected": float((scores < threshold).mean()) if len(scores) else None,
+    }
 
 
 def _heldout_table(pictures: list[Picture]) -> pa.Table:

@@ -64,7 +64,7 @@ class ModelConfig(MapConfig):
             num_cpus=self.num_cpus,
             num_gpus=0.0 if self.device == "cpu" else self.num_gpus,
             gpu_optional=self.device == "auto",
-            key=f"{self.model}@{self.revision or ''}",
+            key=f"{self.family}/{self.model}@{self.revision or ''}",
         )
 
     def identity(self) -> dict[str, Any]:

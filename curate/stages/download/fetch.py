@@ -16,11 +16,11 @@ import cv2
 import pyarrow as pa
 from pydantic import Field, field_validator
 
-from curate import __version__
 from curate.core.columns import HTTP_STATUS
 from curate.core.config import tuning
 from curate.core.resources import Resources
 from curate.core.stage import Mapped, MapStage
+from curate.core.version import __version__
 from curate.stages.download._addresses import PublicResolver, literal
 from curate.stages.download._client import Answer, Fetcher, Limits
 from curate.stages.download._pictures import FIELDS, Outcome, PictureConfig, with_pictures
