@@ -1,4 +1,4 @@
-"""Bootstrap clean image-text pairs from noisy web lists: caption, filter, export, pretrain, prove."""
+"""Bootstrap clean image-text pairs from noisy web lists."""
 
 from __future__ import annotations
 

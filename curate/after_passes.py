@@ -1,4 +1,4 @@
-"""What follows the passes: selection, views, exports, pretraining, evaluation. Each can be redone."""
+"""What follows the passes: selection, views, exports, pretraining, evaluation."""
 
 from __future__ import annotations
 

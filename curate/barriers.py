@@ -1,4 +1,4 @@
-"""Barriers: sketches gathered, duplicates resolved out of core, verdicts written as ledger parts."""
+"""Barriers: sketches gathered, resolved out of core, verdicts written as ledger parts."""
 
 from __future__ import annotations
 

@@ -74,7 +74,9 @@ class PassesResult:
 class PassRunner:
     """Takes a run's partitions through a plan. One process at a time (see ``core.lease``)."""
 
-    def __init__(self, plan: Plan, store: RunStore, engine: Callable[[], Engine], watcher: Watcher):
+    def __init__(
+        self, plan: Plan, store: RunStore, engine: Callable[[], Engine], watcher: Watcher
+    ) -> None:
         """Keep what is needed; ``engine`` is called when there is work, not before."""
         self._plan = plan
         self._store = store

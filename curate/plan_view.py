@@ -84,12 +84,12 @@ def print_plan(console: Console, recipe: Recipe, plan: Plan) -> None:
         f"\ncolumns  {', '.join(column['name'] for column in facts['columns'])}", highlight=False
     )
     console.print(f"engine   {recipe.engine.kind}", highlight=False)
-    for label, stages in (
+    for label, after in (
         ("select", [recipe.select]),
         ("sinks", recipe.sinks),
         ("export", recipe.export),
     ):
-        kinds = [stage.kind for stage in stages if stage is not None]
+        kinds = [stage.kind for stage in after if stage is not None]
         if kinds:
             console.print(f"{label:<8} {', '.join(kinds)}", highlight=False)
 

@@ -21,6 +21,7 @@ from curate.core.config import FrozenConfig, SelectorConfig, SourceConfig, Stage
 from curate.core.errors import CurateError, Problem, RecipeError, SourceError, nearest
 from curate.core.families import STAGE_FAMILIES, Kind, UnknownKind, find, kinds
 from curate.core.plan import Plan, StagePlan, check_columns, compile_plan, with_text_fields
+from curate.core.validation import override, valid_keys, validation_problems
 from curate.core.yaml_lines import Lines, dotted
 from curate.engine.base import EngineConfig
 from curate.evaluate.config import EvaluateConfig
@@ -125,8 +126,8 @@ def load(
         raise RecipeError(label, [Problem("a recipe is a mapping", hint="name:, source:, stages:")])
     overrides = list(sets)
     overrides += [f"engine.kind={engine}"] if engine else []
-    for override in overrides:
-        problems += _override(data, override)
+    for one in overrides:
+        problems += override(data, one)
     if output is not None:
         data["output"] = str(output)
     if problems:
@@ -163,7 +164,7 @@ def parse_stage(
         RecipeError: everything that is wrong with it.
     """
     label = f"--kind {data['kind']}"
-    problems = [problem for text in sets for problem in _override(data, text)]
+    problems = [problem for text in sets for problem in override(data, text)]
     reader = _Reader({}, Lines())
     stage = reader._stage(data, (), (family,)) if not problems else None
     problems += reader.problems
@@ -172,36 +173,6 @@ def parse_stage(
     if problems or stage is None:
         raise RecipeError(label, problems)
     return stage
-
-
-def _override(data: dict[str, Any], text: str) -> list[Problem]:
-    key, equals, value = text.partition("=")
-    path: list[str | int] = [
-        int(part) if part.isdigit() else part for part in re.split(r"[.\[\]]+", key.strip()) if part
-    ]
-    if not equals or not path:
-        return [
-            Problem(f"--set {text!r} is not of the form key=value", hint="stages[1].resize=256")
-        ]
-    target: Any = data
-    for part in path[:-1]:
-        if isinstance(target, dict) and isinstance(part, str):
-            target = target.setdefault(part, {})
-        elif isinstance(target, list) and isinstance(part, int) and part < len(target):
-            target = target[part]
-        else:
-            return [Problem(f"--set {text!r}: there is no {part!r} in the recipe")]
-    last = path[-1]
-    fits = isinstance(target, dict) or (
-        isinstance(target, list) and isinstance(last, int) and last < len(target)
-    )
-    if not fits:
-        return [Problem(f"--set {text!r}: there is no {dotted(tuple(path))} in the recipe")]
-    try:
-        target[last] = yaml.safe_load(value)
-    except yaml.YAMLError as error:
-        return [Problem(f"--set {text!r}: not valid YAML: {error}")]
-    return []
 
 
 def _fill_in(value: Any, output: str) -> Any:
@@ -342,7 +313,7 @@ class _Reader:
         if not found:
             self.problem(f"there is no kind {name!r}", path, nearest(name, _known(families)))
             return None
-        fitting = [kind for kind in found if set(options) <= _keys(kind.config())]
+        fitting = [kind for kind in found if set(options) <= valid_keys(kind.config())]
         if len(found) > 1 and len(fitting) != 1:
             choices = " or ".join(f"'{kind.family}/{name}'" for kind in found)
             self.problem(f"{name!r} can be several things here", path, f"write {choices}")
@@ -378,28 +349,10 @@ class _Reader:
         try:
             return model.model_validate(dict(options))
         except ValidationError as error:
-            for one in error.errors():
-                self._validation_problem(model, one, path)  # type: ignore[arg-type]
+            self.problems += validation_problems(error, model, path, self.lines)
         except CurateError as error:
             self.problem(str(error), path)
         return None
-
-    def _validation_problem(
-        self, model: type[FrozenConfig], error: Mapping[str, Any], path: yaml_lines.Path
-    ) -> None:
-        where = (*path, *error["loc"])
-        last = str(error["loc"][-1]) if error["loc"] else ""
-        if error["type"] == "extra_forbidden":
-            self.problem(
-                f"unknown key {last!r}", where, nearest(last, _keys_at(model, error["loc"]))
-            )
-        elif error["type"] == "missing":
-            self.problem(f"{last!r} is missing", where)
-        else:
-            message = error["msg"].removeprefix("Value error, ")
-            message = message[:1].lower() + message[1:]
-            given = "" if error["type"] == "value_error" else f", got {error['input']!r}"
-            self.problem(message + given, where)
 
 
 def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
@@ -413,24 +366,6 @@ def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 
 def _known(families: Sequence[str]) -> list[str]:
     return [name for family in families for name in kinds(family)]
-
-
-def _keys(model: type[FrozenConfig]) -> set[str]:
-    return {info.alias or name for name, info in model.model_fields.items()}
-
-
-def _keys_at(model: type[FrozenConfig], loc: Sequence[str | int]) -> set[str]:
-    """Valid keys of the nested config an unknown key stands in."""
-    current: Any = model
-    for part in loc[:-1]:
-        info = current.model_fields.get(str(part))
-        nested = getattr(info, "annotation", None)
-        candidates = [nested, *getattr(nested, "__args__", ())]
-        found = [c for c in candidates if isinstance(c, type) and issubclass(c, FrozenConfig)]
-        if not found:
-            return _keys(current)
-        current = found[0]
-    return _keys(current)
 
 
 def _check_selector(

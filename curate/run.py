@@ -1,4 +1,4 @@
-"""Runs a recipe: passes, selection, views, exports, pretraining, evaluation; then says what came of it.
+"""Runs a recipe: passes, selection, views, exports, pretraining, evaluation.
 
 Everything here may be killed at any moment; the same call goes on from what was committed.
 """
@@ -9,7 +9,6 @@ import platform
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import Any
 
 import yaml

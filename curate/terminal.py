@@ -211,8 +211,8 @@ def _print_laws(console: Console, result: RunResult) -> None:
     if passes.quarantined:
         numbers = ", ".join(str(number) for number in sorted(passes.quarantined)[:5])
         console.print(
-            f"[yellow]{len(passes.quarantined)} partition(s) set aside ({numbers}): see "
-            f"'curate status {result.root}'; 'curate run RECIPE --retry quarantined' takes them up[/]"
+            f"[yellow]{len(passes.quarantined)} partition(s) set aside ({numbers})[/]: see "
+            f"'curate status {result.root}'; 'curate run RECIPE --retry quarantined' takes them up"
         )
     else:
         console.print(

@@ -123,7 +123,7 @@ def write_parquet(path: Path, table: pa.Table, *, flush_folder: bool = True) -> 
     opaque = [field.name for field in table.schema if pa.types.is_binary(field.type)]
     compression: str | dict[str, str] = "zstd"
     if opaque:
-        compression = {name: "zstd" for name in _leaves(table.schema)}
+        compression = dict.fromkeys(_leaves(table.schema), "zstd")
         compression.update(dict.fromkeys(opaque, "none"))
     return write_whole(
         path,

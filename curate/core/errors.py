@@ -33,7 +33,7 @@ class SourceError(CurateError):
 
 
 class ModelError(CurateError):
-    """A checkpoint that cannot be loaded: missing, without weights, of another family, untrusted."""
+    """A checkpoint that cannot be loaded: missing, no weights, another family, untrusted."""
 
 
 class StoreError(CurateError):

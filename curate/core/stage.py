@@ -158,7 +158,7 @@ class Barrier(_Worker, ABC):
 class Selector(_Worker, ABC):
     """Decides text by text, from stored numbers. Needs no GPU."""
 
-    def prepare(self, scan: Callable[[], Iterable[pa.Table]]) -> None:  # noqa: B027 - optional
+    def prepare(self, scan: Callable[[], Iterable[pa.Table]]) -> None:
         """Look at the whole set first, when the decision needs it (an exact quantile).
 
         Args:

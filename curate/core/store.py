@@ -216,7 +216,7 @@ class RunStore:
         """Return the row numbers alive after the given steps, ascending, int32."""
         legs = [node for node in nodes if node.is_leg]
         keys = pq.read_table(self.part(legs[-1], number), columns=["row"], memory_map=True)
-        rows = keys["row"].to_numpy()
+        rows: np.ndarray = keys["row"].to_numpy()
         for node in nodes[_index(nodes, legs[-1]) + 1 :]:
             path = self.ledger_part(node, number)
             if path.exists():

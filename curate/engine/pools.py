@@ -1,4 +1,4 @@
-"""How many workers each leg of a pass gets, decided before anything starts. Knows nothing of Ray."""
+"""How many workers each leg of a pass gets, decided before anything starts."""
 
 from __future__ import annotations
 

@@ -36,6 +36,7 @@ from curate.engine.pools import Claim, Cluster, claims
 from curate.engine.ray_worker import LegActor, Outcome
 
 START_TIMEOUT_S = 600.0
+_REMOTE: Any = ray.remote(LegActor)
 
 
 @dataclass
@@ -145,7 +146,7 @@ class _Pass:
         }
         if size.memory_bytes:
             options["memory"] = size.memory_bytes
-        actor = LegActor.options(**options).remote(self._work_ref, leg, size.threads)
+        actor = _REMOTE.options(**options).remote(self._work_ref, leg, size.threads)
         return _Slot(leg, actor)
 
     def _await_ready(self, slots: list[_Slot]) -> None:
@@ -154,7 +155,7 @@ class _Pass:
         if late:
             leg = self._legs[calls[late[0]].leg]
             raise EngineError(
-                f"{len(late)} worker(s) of {leg.name} did not start within {START_TIMEOUT_S:.0f} s: "
+                f"{len(late)} worker(s) of {leg.name} did not start in {START_TIMEOUT_S:.0f} s: "
                 "see the dashboard's actors page for what they wait for"
             )
         for ref in ready:

@@ -6,7 +6,6 @@ import os
 import traceback
 from typing import Any
 
-import ray
 from ray.util import metrics
 
 from curate.core.errors import CurateError, EngineError, StageError
@@ -18,7 +17,6 @@ from curate.engine.worker import LegWorker
 Outcome = Receipt | CurateError
 
 
-@ray.remote
 class LegActor:
     """Runs one leg for many partitions. Errors travel as values, so that the actor lives on."""
 

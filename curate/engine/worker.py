@@ -238,6 +238,6 @@ def _merge_text_reasons(rows: pa.Table, said: pa.Array, stage: str) -> pa.Table:
 
 
 def _join_canaries(tables: list[pa.Table]) -> pa.Table | None:
-    """Put the canaries of a leg's scorers into one table, a scorer's columns null for the others."""
+    """Put the canaries of a leg's scorers into one table, null where a scorer said nothing."""
     tables = [table for table in tables if table.num_rows]
     return pa.concat_tables(tables, promote_options="default") if tables else None

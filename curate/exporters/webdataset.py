@@ -82,7 +82,7 @@ class WebDatasetExporter(Exporter):
             ):
                 return there
             shutil.rmtree(output)
-        shards = []
+        shards: list[dict[str, Any]] = []
         samples = self._samples(table, selection)
         total = selection.selected if self._config.per == "text" else selection.facts["rows_kept"]
         done = 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -9,8 +10,9 @@ from pydantic import Field, SerializeAsAny, ValidationError, field_validator, mo
 
 from curate.core import families, yaml_lines
 from curate.core.config import FrozenConfig
-from curate.core.errors import Problem, RecipeError, nearest
+from curate.core.errors import Problem, RecipeError
 from curate.core.pairs import TableConfig
+from curate.core.validation import override, validation_problems
 from curate.pretrain.objectives._base import ObjectiveConfig
 
 
@@ -219,8 +221,12 @@ class PretrainConfig(FrozenConfig):
         return self
 
 
-def load_pretrain_recipe(path: Path | str) -> PretrainConfig:
+def load_pretrain_recipe(path: Path | str, *, sets: Sequence[str] = ()) -> PretrainConfig:
     """Read and validate a recipe.
+
+    Args:
+        path: a YAML file.
+        sets: overrides such as ``optim.lr=1e-4``; values are YAML.
 
     Raises:
         RecipeError: unreadable, or not valid; every problem with its line.
@@ -231,34 +237,15 @@ def load_pretrain_recipe(path: Path | str) -> PretrainConfig:
     except (OSError, UnicodeDecodeError) as error:
         raise RecipeError(str(path), [Problem(f"cannot be read: {error}")]) from error
     content, lines, problems = yaml_lines.load(text)
+    if not problems and not isinstance(content, dict):
+        problems = [Problem("a recipe is a mapping", hint="name:, start:, data:, objectives:")]
+    for one in sets if not problems else ():
+        problems += override(content, one)
     if problems:
         raise RecipeError(str(path), problems)
     try:
         return PretrainConfig.model_validate(content)
     except ValidationError as error:
-        problems = [_problem(item, lines) for item in error.errors()]
-        raise RecipeError(str(path), problems) from error
-
-
-def _problem(item: Any, lines: yaml_lines.Lines) -> Problem:
-    location: tuple[str | int, ...] = item["loc"]
-    hint = ""
-    if item["type"] == "extra_forbidden":
-        hint = nearest(str(location[-1]), _valid_names(location[:-1]))
-    return Problem(
-        item["msg"].removeprefix("Value error, "),
-        key=yaml_lines.dotted(location),
-        line=lines[location],
-        hint=hint,
-    )
-
-
-def _valid_names(location: tuple[str | int, ...]) -> list[str]:
-    config: Any = PretrainConfig
-    for part in location:
-        field = config.model_fields.get(part) if hasattr(config, "model_fields") else None
-        if field is None:
-            continue
-        candidates = [field.annotation, *getattr(field.annotation, "__args__", ())]
-        config = next((item for item in candidates if hasattr(item, "model_fields")), config)
-    return [info.alias or name for name, info in config.model_fields.items()]
+        raise RecipeError(
+            str(path), validation_problems(error, PretrainConfig, (), lines)
+        ) from error
