@@ -97,16 +97,23 @@ def is_spool(schema: pa.Schema) -> bool:
 
 
 def read_rows(
-    table: pa.Table, wanted: Columns, schema: pa.Schema, text_source: str, location: str
+    table: pa.Table,
+    wanted: Columns,
+    schema: pa.Schema,
+    *,
+    text_source: str,
+    location: str,
+    no_place: str = NO_URL,
 ) -> Mapped:
     """Return a range of a list as rows.
 
     Args:
         table: the range, of a list or of its spool.
         wanted: what is read.
-        schema: of the rows.
+        schema: of the rows; its second field is the row's place, a URL or a path.
         text_source: where the texts came from.
         location: the file, for messages.
+        no_place: the reason of a row without a place.
 
     Raises:
         SourceError: an extra column cannot be given the first file's type.
@@ -121,7 +128,7 @@ def read_rows(
         texts = _texts(table, wanted.texts, bad)
     for i, url in enumerate(urls):
         if url is None or not url.strip():
-            bad.setdefault(i, (NO_URL, None))
+            bad.setdefault(i, (no_place, None))
     extras = [_extra(table, name, kind, location, bad) for name, kind in wanted.extras.items()]
     columns = [
         pa.array([uid(u, t) for u, t in zip(urls, texts, strict=True)], pa.string()),

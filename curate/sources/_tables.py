@@ -159,11 +159,9 @@ class ArrowTable:
 
 
 def _joined(parts: list[pa.RecordBatch], schema: pa.Schema, columns: Sequence[str]) -> pa.Table:
-    fields = [schema.field(name) for name in columns]
-    return pa.Table.from_batches(
-        [pa.RecordBatch.from_arrays(part.columns, names=part.schema.names) for part in parts],
-        pa.schema(fields),
-    ).replace_schema_metadata(schema.metadata)
+    chosen = pa.schema([schema.field(name) for name in columns], schema.metadata)
+    batches = [pa.RecordBatch.from_arrays(part.columns, schema=chosen) for part in parts]
+    return pa.Table.from_batches(batches, chosen)
 
 
 class OpenTables:

@@ -148,7 +148,13 @@ class UrlList(Source):
             stop,
             lambda schema: schema.names if is_spool(schema) else wanted.present(schema),
         )
-        return read_rows(rows, wanted, self.schema(), self._config.text_source, file.location)
+        return read_rows(
+            rows,
+            wanted,
+            self.schema(),
+            text_source=self._config.text_source,
+            location=file.location,
+        )
 
     def _wanted(self, listing: Listing | None) -> Columns:
         """Return the columns to read, chosen once by the first file's header."""
