@@ -20,12 +20,10 @@ class Cluster:
     Attributes:
         cpus: CPUs in all.
         gpus: GPUs in all.
-        cores: cores of this machine.
     """
 
     cpus: float
     gpus: float
-    cores: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,14 +35,12 @@ class Claim:
         num_cpus: claimed by each.
         num_gpus: claimed by each.
         memory_bytes: claimed by each; 0 for no claim.
-        threads: for each worker's own arithmetic.
     """
 
     workers: int
     num_cpus: float
     num_gpus: float
     memory_bytes: int
-    threads: int
 
 
 def claims(legs: Sequence[LegPlan], cluster: Cluster, wanted: Mapping[str, int]) -> list[Claim]:
@@ -76,15 +72,12 @@ def claims(legs: Sequence[LegPlan], cluster: Cluster, wanted: Mapping[str, int])
         counts_now[smallest] += 1
     total = sum(n.num_cpus * c for n, c in zip(needs, counts_now, strict=True))
     scale = min(1.0, cluster.cpus * 0.99 / total) if total else 1.0
-    busy = sum(c for n, c in zip(needs, counts_now, strict=True) if n.num_cpus >= 1)
-    threads = max(1, int(cluster.cores // max(1, busy)))
     return [
         Claim(
             workers=count,
             num_cpus=round(need.num_cpus * scale, 4),
             num_gpus=need.num_gpus,
             memory_bytes=int(need.memory_gib * 2**30),
-            threads=threads,
         )
         for need, count in zip(needs, counts_now, strict=True)
     ]

@@ -146,7 +146,7 @@ class _Pass:
         }
         if size.memory_bytes:
             options["memory"] = size.memory_bytes
-        actor = _REMOTE.options(**options).remote(self._work_ref, leg, size.threads)
+        actor = _REMOTE.options(**options).remote(self._work_ref, leg)
         return _Slot(leg, actor)
 
     def _await_ready(self, slots: list[_Slot]) -> None:
@@ -309,6 +309,4 @@ def _knock(address: str) -> None:
 
 def _cluster() -> Cluster:
     have = ray.cluster_resources()
-    return Cluster(
-        cpus=float(have.get("CPU", 0)), gpus=float(have.get("GPU", 0)), cores=os.cpu_count() or 1
-    )
+    return Cluster(cpus=float(have.get("CPU", 0)), gpus=float(have.get("GPU", 0)))

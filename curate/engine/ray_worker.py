@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import traceback
 from typing import Any
 
@@ -20,8 +19,7 @@ Outcome = Receipt | CurateError
 class LegActor:
     """Runs one leg for many partitions. Errors travel as values, so that the actor lives on."""
 
-    def __init__(self, work: PassWork, leg: int, threads: int) -> None:
-        os.environ["OMP_NUM_THREADS"] = str(threads)
+    def __init__(self, work: PassWork, leg: int) -> None:
         self._name = work.this.legs[leg].name
         self._work = work
         self._leg = leg

@@ -13,7 +13,7 @@ from pydantic import Field, model_validator
 
 from curate.core import columns
 from curate.core.stage import Mapped, MapStage
-from curate.stages.modelling import Decoder, Faults, ModelConfig, Pixels, in_halves, lists
+from curate.stages.modelling import Decoder, Faults, ModelConfig, Pixels, in_halves, lists, threads
 
 if TYPE_CHECKING:
     from curate.models.base import Captioner, Writing
@@ -162,7 +162,8 @@ class CaptionStage(MapStage):
     def __call__(self, rows: pa.Table) -> Mapped:
         """Caption one partition."""
         faults, notes = Faults(), {"halvings": 0.0}
-        captions = self._write(rows, faults, notes)
+        with threads(self._config.num_cpus):
+            captions = self._write(rows, faults, notes)
         reasons, details = faults.columns(rows.num_rows)
         notes["captions"] = float(sum(len(texts) for texts in captions))
         return Mapped(self._appended(rows, captions), reasons, details, notes=notes)

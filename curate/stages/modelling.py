@@ -5,6 +5,7 @@ Torch is imported inside functions alone: ``curate plan`` reads these settings w
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from abc import abstractmethod
 from collections import deque
@@ -41,7 +42,8 @@ class ModelConfig(MapConfig):
         dtype: type of the weights; ``auto`` is bfloat16 on a GPU and float32 on a CPU.
         batch_size: images in one call of the model; halved when the device's memory runs out.
         decode_threads: threads that decode the next batch while the model works on this one.
-        num_cpus: cores of one worker.
+        num_cpus: cores of one worker, and threads of its arithmetic. The number of threads decides
+            the last bits of a score, so it is the recipe's and not the machine's.
         num_gpus: share of a GPU of one worker; without effect where ``device`` is ``cpu``.
     """
 
@@ -100,6 +102,19 @@ def accepting(model_type: str) -> list[str]:
             if issubclass(config, ModelConfig) and model_type in config.model_types:
                 found.append(f"the {family.removesuffix('s')} {name!r}")
     return found
+
+
+@contextlib.contextmanager
+def threads(num_cpus: float) -> Iterator[None]:
+    """Compute on so many threads while the block runs, whatever the machine has."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(max(1, int(num_cpus)))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 @dataclass

@@ -14,7 +14,7 @@ from pydantic import Field
 from curate.core import columns
 from curate.core.stage import CANARY_KEYS, Mapped, MapStage
 from curate.stages.canaries import Canary, plant
-from curate.stages.modelling import Decoder, Faults, ModelConfig, Pixels, in_halves, lists
+from curate.stages.modelling import Decoder, Faults, ModelConfig, Pixels, in_halves, lists, threads
 
 if TYPE_CHECKING:
     from curate.models.base import Scorer
@@ -108,7 +108,8 @@ class ScoreStage(MapStage):
         tasks = _tasks(rows, canaries)
         scores = _Scores(rows, canaries)
         faults, notes = Faults(), {"halvings": 0.0}
-        self._score(rows, tasks, scores, faults, notes)
+        with threads(self._config.num_cpus):
+            self._score(rows, tasks, scores, faults, notes)
         reasons, details = faults.columns(rows.num_rows)
         notes |= {"texts": float(sum(len(row) for row in tasks)), "canaries": float(len(canaries))}
         fields = self._config.writes
