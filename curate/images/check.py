@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import io
+import logging
 import struct
 from dataclasses import dataclass
 
 from PIL import Image, UnidentifiedImageError
+
+# Pillow logs some damaged headers; a stranger's picture is told in the ledger, not on the terminal.
+logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 #: Formats that are decoded, by Pillow's names. The list is closed on purpose: Pillow also opens
 #: formats that start other programs (EPS) or that no web page uses.
