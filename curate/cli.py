@@ -276,3 +276,7 @@ def _console(as_json: bool) -> Console:
     from rich.console import Console
 
     return Console(stderr=as_json, soft_wrap=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -184,6 +184,7 @@ class _Pass:
             source = self._feed(source)
             refs = {slot.given[0][1]: slot for slot in self._slots if slot.given}
             if not refs:
+                assert source is None and not any(self._waiting)
                 return
             ready, _ = ray.wait(list(refs), num_returns=1, timeout=5.0, fetch_local=True)
             for ref in ready:
@@ -192,36 +193,29 @@ class _Pass:
     def _feed(
         self, source: Iterator[tuple[Partition, int]] | None
     ) -> Iterator[tuple[Partition, int]] | None:
-        """Give every free place the oldest task of the latest leg that has one."""
-        for leg in reversed(range(len(self._legs))):
-            while (slot := self._free_slot(leg)) is not None:
-                if not self._waiting[leg] and leg == self._first_hungry_leg():
-                    source = self._pull(source, leg)
-                if not self._waiting[leg]:
-                    break
-                self._submit(slot, self._waiting[leg].popleft())
-        return source
-
-    def _first_hungry_leg(self) -> int:
-        """Index of the first leg, unless a later one has more waiting than its workers can hold."""
-        for leg in range(1, len(self._legs)):
-            if len(self._waiting[leg]) >= self._sizes[leg].workers * self._flight:
-                return -1
-        return 0
-
-    def _pull(
-        self, source: Iterator[tuple[Partition, int]] | None, leg: int
-    ) -> Iterator[tuple[Partition, int]] | None:
-        """Take partitions from the stream until one wants this leg; others wait at theirs."""
-        while source is not None and not self._waiting[leg]:
+        """Hand out what waits, and take partitions from the stream while the first leg has room."""
+        self._hand_out()
+        while source is not None and self._free_slot(0) is not None and not self._backed_up():
             following = next(source, None)
             if following is None:
                 return None
             partition, first = following
             self._waiting[first].append(_Task(partition, first))
-            if first != leg:
-                break
+            self._hand_out()
         return source
+
+    def _hand_out(self) -> None:
+        """Give every free place the oldest task that waits for it, the latest leg first."""
+        for leg in reversed(range(len(self._legs))):
+            while self._waiting[leg] and (slot := self._free_slot(leg)) is not None:
+                self._submit(slot, self._waiting[leg].popleft())
+
+    def _backed_up(self) -> bool:
+        """Whether more waits for a later leg than its workers hold: tables in memory are bounded."""
+        return any(
+            len(waiting) >= size.workers * self._flight
+            for waiting, size in zip(self._waiting[1:], self._sizes[1:], strict=True)
+        )
 
     def _free_slot(self, leg: int) -> _Slot | None:
         free = [s for s in self._slots if s.leg == leg and len(s.given) < self._flight]
