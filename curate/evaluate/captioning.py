@@ -60,6 +60,14 @@ def captioning(
 ) -> CaptioningResult:
     """Write a greedy caption of every picture and compare it with all of the picture's texts.
 
+    Args:
+        model: in evaluation mode.
+        tokenizer: the model's.
+        pool: what is evaluated.
+        prompt: words that every caption begins with; they count as part of it.
+        max_tokens: most new tokens, or as many as the model has positions for.
+        batch_size: pictures at once.
+
     Raises:
         CurateError: pycocoevalcap is not installed.
     """
@@ -94,6 +102,7 @@ def write_captions(
     from curate.models.med_tokenizer import detokenize, prompt_ids
 
     start = prompt_ids(tokenizer, prompt).to(model.device)
+    max_tokens = min(max_tokens, model.config.max_text_tokens + 1 - len(start))
     captions: list[str] = []
     with torch.inference_mode():
         for first in range(0, pool.num_images, batch_size):

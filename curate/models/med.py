@@ -23,7 +23,7 @@ from transformers import initialization as init
 
 from curate.models.image_towers import build_tower
 from curate.models.med_config import MedConfig
-from curate.models.med_text import DecoderCache, Layer, TextTransformer
+from curate.models.med_text import DecoderCache, StartsAtZero, TextTransformer
 
 MIN_TEMPERATURE, MAX_TEMPERATURE = 0.001, 0.5
 
@@ -103,11 +103,15 @@ class MedModel(PreTrainedModel):  # type: ignore[misc]
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
-        std = self.config.initializer_range
-        if isinstance(module, nn.Linear | nn.Embedding):
-            init.normal_(module.weight, mean=0.0, std=std)
-            if isinstance(module, nn.Linear) and module.bias is not None:
-                init.zeros_(module.bias)
+        if isinstance(module, StartsAtZero):
+            init.zeros_(module.weight)
+            init.zeros_(module.bias)
+        elif isinstance(module, nn.Linear):
+            # keeps the variance; with BERT's 0.02, ITM stays at chance for thousands of steps
+            init.normal_(module.weight, mean=0.0, std=module.in_features**-0.5)
+            init.zeros_(module.bias)
+        elif isinstance(module, nn.Embedding):
+            init.normal_(module.weight, mean=0.0, std=self.config.initializer_range)
         elif isinstance(module, nn.Conv2d):
             init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
             if module.bias is not None:
@@ -119,10 +123,6 @@ class MedModel(PreTrainedModel):  # type: ignore[misc]
             _init_batch_norm(module)
         elif isinstance(module, LmHead):
             init.zeros_(module.bias)
-        elif isinstance(module, TextTransformer):
-            for layer in module.layers:
-                assert isinstance(layer, Layer)
-                init.zeros_(layer.image_attention.attention.output.weight)
         elif isinstance(module, MedModel):
             init.constant_(module.log_logit_scale, self.config.start_log_scale)
 

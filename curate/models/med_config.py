@@ -36,7 +36,7 @@ class MedConfig(PreTrainedConfig):  # type: ignore[misc]
         text_pool: a text's embedding is its ``first`` token's, or the ``mean`` of its tokens'.
         projection_size: width of the space that ITC compares in.
         start_temperature: ITC temperature of a new model.
-        initializer_range: standard deviation of new weights.
+        initializer_range: standard deviation of new embeddings.
     """
 
     model_type = "med"

@@ -91,6 +91,10 @@ class Attention(nn.Module):
         return x_BLD.view(*x_BLD.shape[:2], self.heads, -1).transpose(1, 2)
 
 
+class StartsAtZero(nn.Linear):
+    """A linear layer whose new weights are zero."""
+
+
 class SelfAttention(nn.Module):
     """BERT's attention block: attend, add, normalise."""
 
@@ -119,6 +123,7 @@ class ImageAttention(nn.Module):
         super().__init__()
         self.norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
         self.attention = Attention(config)
+        self.attention.output = StartsAtZero(config.hidden_size, config.hidden_size)
         self.dropout = nn.Dropout(config.dropout)
 
     def forward(self, x_BLD: Tensor, keys_values: KeysValues) -> Tensor:

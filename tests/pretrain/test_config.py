@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from curate.core.errors import RecipeError
+from curate.pretrain.config import PretrainConfig, load_pretrain_recipe
+from curate.pretrain.objectives.itm import Config as Itm
+from curate.pretrain.objectives.lm import Config as Lm
+
+START = {"vocabulary": 200}
+GOOD = """\
+name: small
+start: {vocabulary: 200}
+objectives: [itm, {kind: lm, label_smoothing: 0.2, weight: 2}]
+epochs: 3
+"""
+
+
+def test_a_recipe_is_read_and_survives_a_round_trip(tmp_path: Path) -> None:
+    (tmp_path / "small.yaml").write_text(GOOD)
+    recipe = load_pretrain_recipe(tmp_path / "small.yaml")
+    assert recipe.objectives == (Itm(), Lm(label_smoothing=0.2, weight=2))
+    assert PretrainConfig.model_validate(recipe.model_dump(mode="json", by_alias=True)) == recipe
+
+
+@pytest.mark.parametrize("name", ["curate_tiny.yaml"])
+def test_the_shipped_recipes_are_valid(name: str) -> None:
+    folder = Path(__file__).parents[2] / "pipelines" / "pretrain"
+    assert load_pretrain_recipe(folder / name).name
+
+
+def test_all_problems_are_told_at_once_with_their_lines(tmp_path: Path) -> None:
+    (tmp_path / "bad.yaml").write_text(
+        "name: bad\n"
+        "start:\n"
+        "  vocabulary: 200\n"
+        "  vocabulry: 3\n"
+        "objectives: [itc, itx]\n"
+        "epochs: 0\n"
+        "optim: {lr: 0}\n"
+    )
+    with pytest.raises(RecipeError) as caught:
+        load_pretrain_recipe(tmp_path / "bad.yaml")
+    lines = [str(problem) for problem in caught.value.problems]
+    assert len(lines) == 4
+    assert lines[0].startswith("line 4: start.vocabulry: ")
+    assert "did you mean 'vocabulary'?" in lines[0]
+    assert lines[1].startswith("line 5: objectives")
+    assert "there is no 'itx' among the objectives" in lines[1]
+    assert lines[2].startswith("line 6: epochs: ")
+    assert lines[3].startswith("line 7: optim.lr: ")
+
+
+@pytest.mark.parametrize("text", ["name: [", "", "- a list"])
+def test_what_is_no_recipe_is_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "bad.yaml").write_text(text)
+    with pytest.raises(RecipeError):
+        load_pretrain_recipe(tmp_path / "bad.yaml")
+    with pytest.raises(RecipeError, match="cannot be read"):
+        load_pretrain_recipe(tmp_path / "none.yaml")
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"start": {"from": "x", "vocabulary": 200}}, "takes no image"),
+        ({"start": {}}, "size of the vocabulary"),
+        ({"data": {"views": 3}}, "'cache: image_tokens' alone"),
+        ({"data": {"cache": "image_tokens"}}, "tower must not change"),
+        (
+            {"data": {"cache": "image_tokens"}, "optim": {"image_lr_scale": 0}},
+            "shows pictures whole",
+        ),
+        ({"augment": {"crop_area": (0.9, 0.5)}}, "crop_area"),
+        ({"augment": {"crop_aspect": (0, 2)}}, "crop_aspect"),
+        ({"objectives": []}, "objectives"),
+        ({"objectives": [{"weight": 2}]}, "needs a 'kind'"),
+    ],
+)
+def test_settings_that_contradict_each_other_are_refused(
+    changes: dict[str, object], said: str
+) -> None:
+    settings = {"name": "x", "start": START, "objectives": ["itc"], "epochs": 1}
+    with pytest.raises(ValidationError, match=said):
+        PretrainConfig(**{**settings, **changes})

@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+import itertools
+
+import pytest
+import torch
+
+from curate.pretrain.config import OptimConfig
+from curate.pretrain.optim import build_optimizer, rate_factor, set_rate
+from tests.models.med_models import med_model
+
+
+def test_the_rate_rises_falls_and_ends() -> None:
+    course = [rate_factor(step, 100, warmup=0.1, final=0.2) for step in range(101)]
+    assert course[:10] == pytest.approx([0.1 * n for n in range(1, 11)])
+    assert course[10] == 1.0
+    assert course[55] == pytest.approx(0.6)
+    assert course[100] == pytest.approx(0.2)
+    assert all(a >= b for a, b in itertools.pairwise(course[10:]))
+
+
+def test_norms_and_biases_do_not_decay_and_the_tower_has_its_own_rate() -> None:
+    model = med_model()
+    config = OptimConfig(lr=1e-3, image_lr_scale=0.1, weight_decay=0.07, warmup=0)
+    optimizer = build_optimizer(model, config)
+    set_rate(optimizer, config, step=0, steps=10)
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    seen = {}
+    for group in optimizer.param_groups:
+        for parameter in group["params"]:
+            seen[names[id(parameter)]] = (group["lr"], group["weight_decay"])
+    assert seen.keys() == set(names.values())
+    assert seen["text.layers.0.widen.weight"] == (1e-3, 0.07)
+    assert seen["text.layers.0.widen.bias"] == (1e-3, 0.0)
+    assert seen["text.norm.weight"] == (1e-3, 0.0)
+    assert seen["log_logit_scale"] == (1e-3, 0.0)
+    lr, decay = seen["image_tower.vit.layernorm.bias"]
+    assert (lr, decay) == (pytest.approx(1e-4), 0.0)
+
+
+def test_a_frozen_tower_does_not_move() -> None:
+    model = med_model()
+    optimizer = build_optimizer(model, OptimConfig(image_lr_scale=0, lr=0.1))
+    before = {name: weight.clone() for name, weight in model.named_parameters()}
+    loss = model.encode_images(torch.zeros(1, 3, 32, 32, dtype=torch.uint8)).square().sum()
+    loss.backward()
+    optimizer.step()
+    moved = {
+        name for name, weight in model.named_parameters() if not torch.equal(weight, before[name])
+    }
+    assert "image_adapter.project.weight" in moved
+    assert not any(name.startswith("image_tower.") for name in moved)

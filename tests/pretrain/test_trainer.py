@@ -1,0 +1,171 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from curate.core.errors import RecipeError, SourceError, StoreError
+from curate.core.pairs import ListSource, Pair
+from curate.evaluate.config import EvaluateConfig
+from curate.evaluate.run import evaluate
+from curate.models.med_checkpoint import load_med
+from curate.pretrain.trainer import PretrainResult, pretrain
+from tests.pretrain.scenes import recipe, scenes
+
+
+def quiet(line: str) -> None:
+    assert line
+
+
+def train(output: Path, *, pairs: ListSource | None = None, **changes: object) -> PretrainResult:
+    return pretrain(recipe(**changes), output, pairs or scenes(4), echo=quiet)
+
+
+def rows(result: PretrainResult) -> list[dict[str, float]]:
+    return [json.loads(line) for line in result.metrics.read_text().splitlines()]
+
+
+def losses(result: PretrainResult) -> list[float]:
+    return [row["loss"] for row in rows(result)]
+
+
+def weights(result: PretrainResult) -> dict[str, torch.Tensor]:
+    return load_med(result.model)[0].state_dict()
+
+
+def test_a_small_model_learns_what_it_is_shown(tmp_path: Path) -> None:
+    result = train(tmp_path / "out", pairs=scenes(12), epochs=30)
+    told: list[str] = []
+    everything = EvaluateConfig(evaluators=("retrieval", "matching", "captioning"))
+    found = evaluate(
+        result.model,
+        everything,
+        source=scenes(2, seed=9),
+        output=tmp_path / "e.json",
+        echo=told.append,
+    )
+    assert found.matching is not None
+    assert found.retrieval is not None
+    assert found.captioning is not None
+    assert found.matching.itc_auc > 0.9  # a shuffled text may fit by chance: 1 in 12
+    assert found.matching.itm_auc > 0.9
+    assert found.retrieval.i2t[5] > 0.7
+    assert found.captioning.cider > 2  # of 10; wrong colours or shapes cost most of it
+    assert found.captioning.distinct > 0.2
+    assert len(told) == 4
+    written = json.loads((tmp_path / "e.json").read_text())
+    assert written["matching"]["itm_auc"] == found.matching.itm_auc
+
+
+def test_the_same_recipe_gives_the_same_model(tmp_path: Path) -> None:
+    crop = {"crop_area": (0.5, 1.0)}
+    first = train(tmp_path / "a", augment=crop, epochs=2)
+    again = train(tmp_path / "b", augment=crop, epochs=2)
+    other = train(tmp_path / "c", augment=crop, epochs=2, seed=1)
+    assert losses(first) == losses(again)
+    assert losses(first) != losses(other)
+    for name, weight in weights(first).items():
+        assert torch.equal(weights(again)[name], weight)
+
+
+def test_chance_elsewhere_is_left_alone(tmp_path: Path) -> None:
+    torch.manual_seed(5)
+    wanted = torch.rand(3)
+    torch.manual_seed(5)
+    train(tmp_path / "a")
+    assert torch.equal(torch.rand(3), wanted)
+
+
+def test_what_is_written(tmp_path: Path) -> None:
+    result = train(tmp_path / "out", epochs=2, log_every=3)
+    assert result.steps == 4
+    assert [row["step"] for row in rows(result)] == [3, 4]
+    assert rows(result)[-1].keys() >= {"epoch", "lr", "images_per_s", "loss", "itc", "itm", "lm"}
+    last = rows(result)[-1]
+    assert last["loss"] == pytest.approx(last["itc"] + last["itm"] + last["lm"], abs=1e-5)
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {
+        *("model", "metrics.jsonl", "recipe.yaml", "result.json"),
+    }
+    assert json.loads((tmp_path / "out" / "result.json").read_text())["steps"] == 4
+    assert {path.name for path in result.model.iterdir()} >= {
+        *("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"),
+    }
+
+
+def test_kept_pixels_change_nothing(tmp_path: Path) -> None:
+    crop = {"crop_area": (0.5, 1.0)}
+    anew = train(tmp_path / "a", augment=crop)
+    kept = train(tmp_path / "b", augment=crop, data={"cache": "pixels"})
+    assert losses(anew) == losses(kept)
+
+
+def test_kept_image_tokens_train_the_rest(tmp_path: Path) -> None:
+    frozen = {"lr": 3e-3, "weight_decay": 0.0, "image_lr_scale": 0}
+    anew = train(tmp_path / "a", optim=frozen)
+    kept = train(tmp_path / "b", optim=frozen, data={"cache": "image_tokens"})
+    assert losses(kept) == pytest.approx(losses(anew), abs=0.02)  # kept in half precision
+    tower = [name for name in weights(anew) if name.startswith("image_tower.")]
+    assert tower
+    for name in tower:
+        assert torch.equal(weights(anew)[name], weights(kept)[name])
+
+
+def test_views_show_more_than_the_whole_picture(tmp_path: Path) -> None:
+    settings = {"optim": {"image_lr_scale": 0}, "augment": {"crop_area": (0.3, 0.5)}}
+    views = train(tmp_path / "a", data={"cache": "image_tokens", "views": 3}, **settings)
+    still = {"crop_area": (1, 1), "crop_aspect": (1, 1)}
+    whole = train(tmp_path / "b", data={"cache": "image_tokens"}, **settings | {"augment": still})
+    assert losses(views) != losses(whole)
+
+
+@pytest.mark.parametrize("cache", ["none", "pixels"])
+def test_pictures_that_do_not_decode_are_dropped_and_counted(tmp_path: Path, cache: str) -> None:
+    good = scenes(4).pairs
+    pairs = [*good[:10], Pair("broken", b"no picture", ["a red circle"]), *good[10:]]
+    result = train(tmp_path / "out", pairs=ListSource(pairs), data={"cache": cache})
+    assert (result.pictures, result.dropped) == (48, 1)
+    broken = ListSource([Pair(str(n), b"", ["text"]) for n in range(4)])
+    if cache == "pixels":
+        with pytest.raises(SourceError, match="none of the 4 pictures"):
+            train(tmp_path / "none", pairs=broken, data={"cache": cache})
+
+
+def test_a_captioner_is_fine_tuned_by_lm_alone(tmp_path: Path) -> None:
+    first = train(tmp_path / "a")
+    tuned = train(tmp_path / "b", start={"from": first.model}, objectives=["lm"])
+    before, after = weights(first), weights(tuned)
+    assert not torch.equal(before["lm_head.dense.weight"], after["lm_head.dense.weight"])
+    for untouched in ("itm_head.weight", "text_projection.weight", "log_logit_scale"):
+        assert torch.equal(before[untouched], after[untouched])
+    encoder = "text.layers.0.encoder_attention.attention.query.weight"
+    decoder = encoder.replace("encoder_attention", "decoder_attention")
+    assert torch.equal(before[encoder], after[encoder])
+    assert not torch.equal(before[decoder], after[decoder])
+
+
+def test_half_precision_trains_and_is_saved(tmp_path: Path) -> None:
+    full = train(tmp_path / "a")
+    half = train(tmp_path / "b", precision="bf16", save_dtype="float16")
+    assert losses(half) != losses(full)
+    assert losses(half) == pytest.approx(losses(full), rel=0.05)
+
+
+def test_pairs_must_be_given_once(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match="no pairs"):
+        pretrain(recipe(), tmp_path / "a")
+    tables = {"tables": [{"path": "x.parquet"}]}
+    with pytest.raises(RecipeError, match="twice"):
+        pretrain(recipe(data=tables), tmp_path / "a", scenes(1))
+    with pytest.raises(SourceError, match="no such file"):
+        pretrain(recipe(data=tables), tmp_path / "a")
+    assert not (tmp_path / "a").exists()
+
+
+def test_a_finished_model_is_not_overwritten(tmp_path: Path) -> None:
+    result = train(tmp_path / "out")
+    before = (result.model / "model.safetensors").read_bytes()
+    with pytest.raises(StoreError, match="is there already"):
+        train(tmp_path / "out", seed=2)
+    assert (result.model / "model.safetensors").read_bytes() == before
