@@ -88,12 +88,18 @@ class Recipe:
         every = [self.source, *self.stages, *self.sinks, *self.export]
         for stage in [*every, *([self.select] if self.select else [])]:
             problems += [Problem(said, stage.key, stage.line) for said in stage.config.check()]
+        names = [stage.name for stage in self.stages]
+        problems += [
+            Problem(f"no stage is named {name!r}", f"engine.workers.{name}", None, nearest(name, names))
+            for name in self.engine.workers
+            if name not in names
+        ]
         if schema is not None:
             problems += check_columns(schema, self.stages)
             if self.select is not None:
                 problems += _check_selector(self.select, schema, self.stages)
         if problems or schema is None:
-            raise RecipeError(self.label, problems)
+            raise RecipeError(self.label, list(dict.fromkeys(problems)))
         return compile_plan(self.source, schema, self.stages)
 
 

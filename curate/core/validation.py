@@ -19,7 +19,8 @@ def override(data: dict[str, Any], text: str) -> list[Problem]:
 
     Args:
         data: the recipe as plain data.
-        text: ``key=value``: a path such as ``stages[1].resize`` and a YAML value.
+        text: ``key=value``: a path such as ``stages[1].resize`` and a YAML value; what is
+            no YAML is text.
 
     Returns:
         What is wrong with it, if anything.
@@ -48,8 +49,8 @@ def override(data: dict[str, Any], text: str) -> list[Problem]:
         return [Problem(f"--set {text!r}: there is no {dotted(tuple(path))} in the recipe")]
     try:
         target[last] = yaml.safe_load(value)
-    except yaml.YAMLError as error:
-        return [Problem(f"--set {text!r}: not valid YAML: {error}")]
+    except yaml.YAMLError:
+        target[last] = value  # text that only looks like YAML: {output}/list.parquet
     return []
 
 

@@ -6,12 +6,12 @@ An engine decides where the work of a leg runs; ``engine/worker.py`` is the work
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, PositiveInt
 
 from curate.core.config import FrozenConfig
 from curate.core.partition import Partition
@@ -36,7 +36,7 @@ class EngineConfig(FrozenConfig):
 
     kind: Literal["local", "ray"] = "local"
     address: str | None = None
-    workers: Mapping[str, int] = Field(default_factory=dict)
+    workers: dict[str, PositiveInt] = Field(default_factory=dict)
     flight: int = Field(2, ge=1, le=64)
 
 

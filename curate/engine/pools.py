@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from curate.core.errors import EngineError, nearest
+from curate.core.errors import EngineError
 from curate.core.plan import LegPlan
 from curate.core.resources import Resources
 
@@ -56,8 +56,7 @@ def claims(legs: Sequence[LegPlan], cluster: Cluster, wanted: Mapping[str, int])
         wanted: workers by the name of a stage, from the recipe.
 
     Raises:
-        EngineError: the GPUs or memory declared are more than the cluster has, or ``wanted``
-            names no stage.
+        EngineError: the GPUs declared are more than the cluster has.
     """
     needs = [_need(leg.resources, cluster) for leg in legs]
     counts = [_asked(leg, wanted) for leg in legs]
@@ -81,19 +80,6 @@ def claims(legs: Sequence[LegPlan], cluster: Cluster, wanted: Mapping[str, int])
         )
         for need, count in zip(needs, counts_now, strict=True)
     ]
-
-
-def check_workers(stage_names: Sequence[str], wanted: Mapping[str, int]) -> None:
-    """Check that ``engine.workers`` names stages of the recipe.
-
-    Raises:
-        EngineError: a name is no stage's, or a number is below 1.
-    """
-    for name, count in wanted.items():
-        if name not in stage_names:
-            raise EngineError(f"engine.workers names {name!r}: {nearest(name, stage_names)}")
-        if count < 1:
-            raise EngineError(f"engine.workers gives {name!r} {count} workers: at least 1 is due")
 
 
 def _need(resources: Resources, cluster: Cluster) -> Resources:
