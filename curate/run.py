@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 
 from curate.after_passes import after_passes
-from curate.core.atomic import read_json, sweep_temporaries, write_json, write_whole
+from curate.core.atomic import sweep_temporaries, write_json, write_whole
 from curate.core.errors import OtherRun
 from curate.core.lease import LEASE_FILE, owned
 from curate.core.plan import Plan, StagePlan, stage_identity
@@ -131,7 +131,7 @@ def _check_same_run(store: RunStore, recipe: Recipe, plan: Plan) -> None:
         if root.exists() and not root.is_dir():
             raise OtherRun(f"the output {root} is a file: give a folder as 'output'")
         return
-    there = read_json(root / PLAN_FILE)["identity"]
+    there = store.read_plan()[2].get("identity", {"name": None})
     mine = _identity(recipe)
     if not same_json(there, mine):
         what = "another name" if there["name"] != mine["name"] else "another source"

@@ -101,18 +101,42 @@ def write_json(path: Path, value: Any, *, flush_folder: bool = True) -> int:
     return write_whole(path, lambda file: file.write(text), flush_folder=flush_folder)
 
 
+def damaged(path: Path, error: Exception, *, remove: Path | None = None) -> StoreError:
+    """Return the error for a file that was damaged from outside, since ours are whole.
+
+    Args:
+        path: the file.
+        error: what was found.
+        remove: what to remove to have its work done again; the file itself when not given.
+    """
+    what = "it" if remove is None else str(remove)
+    return StoreError(
+        f"{path} is damaged ({error}): restore it, or remove {what} to have its work done again"
+    )
+
+
 def read_json(path: Path) -> Any:
     """Read JSON.
 
     Raises:
-        StoreError: the file is no JSON; it was damaged from outside, since ours are whole.
+        StoreError: the file is no JSON.
     """
     try:
         return json.loads(path.read_bytes())
     except ValueError as error:
-        raise StoreError(
-            f"{path} is damaged ({error}): restore it, or remove it to have its work done again"
-        ) from error
+        raise damaged(path, error) from error
+
+
+def read_parquet(path: Path, *, remove: Path, **options: Any) -> pa.Table:
+    """Read a table; options are those of ``pyarrow.parquet.read_table``.
+
+    Raises:
+        StoreError: the file is gone, or no Parquet with the columns wanted.
+    """
+    try:
+        return pq.read_table(path, **options)
+    except (OSError, pa.ArrowException) as error:
+        raise damaged(path, error, remove=remove) from error
 
 
 def write_parquet(path: Path, table: pa.Table, *, flush_folder: bool = True) -> int:

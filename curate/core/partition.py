@@ -72,6 +72,7 @@ class Register:
     def __init__(self, path: Path) -> None:
         """Read what was registered; an unfinished last line (a kill) is as if never written."""
         self._path = path
+        self._size = 0
         self._entries: list[_Entry] = []
         self._complete = False
         if path.exists():
@@ -80,15 +81,13 @@ class Register:
     def _load(self) -> None:
         data = self._path.read_bytes()
         whole = data[: data.rfind(b"\n") + 1]
-        if len(whole) < len(data):
-            with storage_errors(self._path), self._path.open("r+b") as file:
-                file.truncate(len(whole))
+        self._size = len(whole)
         for number, line in enumerate(whole.splitlines(), start=1):
             try:
                 entry = json.loads(line)
                 file_ = SourceFile(entry["name"], entry["rows"], entry["digest"], "")
                 self._entries.append(_Entry(entry["first"], entry["partition_rows"], file_))
-            except (ValueError, KeyError) as error:
+            except (ValueError, KeyError, TypeError) as error:
                 raise StoreError(
                     f"{self._path} line {number} is damaged: restore the file"
                 ) from error
@@ -159,9 +158,11 @@ class Register:
         with storage_errors(self._path):
             self._path.parent.mkdir(parents=True, exist_ok=True)
             with self._path.open("ab") as out:
+                out.truncate(self._size)  # an unfinished line; only the owner of the run appends
                 out.write(json.dumps(line).encode() + b"\n")
                 out.flush()
                 os.fsync(out.fileno())
+                self._size = out.tell()
         self._entries.append(entry)
 
     @staticmethod

@@ -7,6 +7,7 @@ than reading the score columns once.
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -28,6 +29,8 @@ from curate.core.store import RunStore, same_json
 from curate.core.table import CommittedTable
 
 SELECTION_FILE = "selection.json"
+#: A selection's name is its folder's.
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 DECISION_SCHEMA = pa.schema(
     [
         PARTITION,
@@ -148,8 +151,13 @@ def select(
         The selection, and whether anything had to be done.
 
     Raises:
+        StoreError: the name is none for a folder.
         LawError: texts unaccounted for.
     """
+    if not NAME.fullmatch(name):
+        raise StoreError(
+            f"{name!r} is no name for a selection: letters, digits, '.', '_' and '-' are due"
+        )
     store = table.store
     path = store.selection(name) / SELECTION_FILE
     if path.exists():

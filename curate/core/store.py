@@ -19,10 +19,16 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from curate.core import columns
-from curate.core.atomic import flush_directory, read_json, write_json, write_parquet
+from curate.core.atomic import (
+    damaged,
+    flush_directory,
+    read_json,
+    read_parquet,
+    write_json,
+    write_parquet,
+)
 from curate.core.errors import StoreError
 from curate.core.ledger import LEDGER_SCHEMA, check_rows
 from curate.core.partition import Partition, Register, part_name
@@ -149,7 +155,7 @@ class RunStore:
         """Return the steps, the finished table's schema and the facts of the last run.
 
         Raises:
-            StoreError: the folder holds no run.
+            StoreError: the folder holds no run, or its plan is damaged.
         """
         path = self.root / PLAN_FILE
         if not path.exists():
@@ -157,10 +163,16 @@ class RunStore:
                 f"{self.root} holds no run (no {PLAN_FILE}): give the folder that a recipe names "
                 "as 'output' and that 'curate run' has written to"
             )
-        facts = read_json(path)
-        nodes = tuple(_node_from_json(node) for node in facts.pop("nodes"))
-        facts.pop("columns")
-        return nodes, _schema_from_text(facts.pop("schema")), facts
+        try:
+            facts = json.loads(path.read_bytes())
+            nodes = tuple(_node_from_json(node) for node in facts.pop("nodes"))
+            facts.pop("columns")
+            return nodes, _schema_from_text(facts.pop("schema")), facts
+        except (ValueError, KeyError, TypeError, AttributeError, pa.ArrowException) as error:
+            raise StoreError(
+                f"{path} is damaged ({type(error).__name__}: {error}): restore it, "
+                "or give another output folder"
+            ) from error
 
     # -- commits --------------------------------------------------------------------------------
 
@@ -197,9 +209,18 @@ class RunStore:
         return done
 
     def receipt(self, node: Node, number: int) -> Receipt | None:
-        """Return a partition's receipt, or None where the leg has not committed it."""
+        """Return a partition's receipt, or None where the leg has not committed it.
+
+        Raises:
+            StoreError: the commit is damaged.
+        """
         path = self.commit_file(node, number)
-        return Receipt(**read_json(path)) if path.exists() else None
+        if not path.exists():
+            return None
+        try:
+            return Receipt(**json.loads(path.read_bytes()))
+        except (ValueError, TypeError) as error:
+            raise damaged(path, error, remove=self.root / node.folder) from error
 
     def committed(self, node: Node) -> set[int]:
         """Return the numbers of the partitions a leg has committed."""
@@ -215,12 +236,12 @@ class RunStore:
     def live_rows(self, nodes: Sequence[Node], number: int) -> np.ndarray:
         """Return the row numbers alive after the given steps, ascending, int32."""
         legs = [node for node in nodes if node.is_leg]
-        keys = pq.read_table(self.part(legs[-1], number), columns=["row"], memory_map=True)
+        keys = self._read(legs[-1], self.part(legs[-1], number), columns=["row"], memory_map=True)
         rows: np.ndarray = keys["row"].to_numpy()
         for node in nodes[_index(nodes, legs[-1]) + 1 :]:
             path = self.ledger_part(node, number)
             if path.exists():
-                stopped = pq.read_table(path, columns=["row"])["row"].to_numpy()
+                stopped = self._read(node, path, columns=["row"])["row"].to_numpy()
                 rows = rows[~np.isin(rows, stopped)]
         return rows
 
@@ -252,7 +273,7 @@ class RunStore:
         table = _keys_table(number, rows)
         for node in dict.fromkeys(newest[name] for name in needed):
             mine = [name for name in needed if newest[name] is node]
-            part = pq.read_table(self.part(node, number), columns=["row", *mine])
+            part = self._read(node, self.part(node, number), columns=["row", *mine])
             if part.num_rows != len(rows):
                 part = part.take(pa.array(np.searchsorted(part["row"].to_numpy(), rows)))
             for name in mine:
@@ -271,13 +292,16 @@ class RunStore:
             )
             for path in paths:
                 if path.exists():
-                    yield pq.read_table(path, schema=LEDGER_SCHEMA)
+                    yield self._read(node, path, schema=LEDGER_SCHEMA)
 
     def canaries(self, nodes: Sequence[Node]) -> Iterator[tuple[Node, pa.Table]]:
         """Yield canary scores, with the leg that scored them."""
         for node in nodes:
             for path in _files(self.root / node.folder / "canaries", ".parquet"):
-                yield node, pq.read_table(path)
+                yield node, self._read(node, path)
+
+    def _read(self, node: Node, path: Path, **options: Any) -> pa.Table:
+        return read_parquet(path, remove=self.root / node.folder, **options)
 
 
 def _files(folder: Path, suffix: str) -> Iterator[Path]:

@@ -10,6 +10,9 @@ from curate.core.errors import Problem
 
 Path = tuple[str | int, ...]
 
+#: Anchors of anchors unfold to any size: a recipe of a kilobyte could fill the memory.
+MAX_VALUES = 100_000
+
 
 class Lines:
     """Lines of a document's keys, by path; a path without a line has its parent's."""
@@ -36,6 +39,9 @@ def load(text: str) -> tuple[Any, Lines, list[Problem]]:
     lines = Lines()
     try:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
+        problems = _unfolding(node)
+        if problems:
+            return None, lines, problems
         data = yaml.safe_load(text)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
@@ -47,10 +53,49 @@ def load(text: str) -> tuple[Any, Lines, list[Problem]]:
         )
     except yaml.YAMLError as error:
         return None, lines, [Problem(f"not valid YAML: {error}")]
-    problems: list[Problem] = []
+    except RecursionError:
+        return None, lines, [Problem("nested too deeply")]
     if node is not None:
         _walk(node, (), lines, problems)
     return data, lines, problems
+
+
+def _unfolding(root: yaml.Node | None) -> list[Problem]:
+    """Return what is wrong with a document's anchors: one holds itself, or they unfold to much."""
+    counts: dict[int, int] = {}
+    above: set[int] = set()
+
+    def count(node: yaml.Node, name: str) -> int | Problem:
+        if id(node) in above:
+            return Problem("an anchor that holds itself", name, node.start_mark.line + 1)
+        if id(node) not in counts:
+            above.add(id(node))
+            total = 1
+            for key, value in _children(node):
+                found = count(value, key or name)
+                if isinstance(found, Problem):
+                    return found
+                total += found
+            above.discard(id(node))
+            counts[id(node)] = total
+        return counts[id(node)]
+
+    found = 0 if root is None else count(root, "")
+    if isinstance(found, Problem):
+        return [found]
+    if found > MAX_VALUES:
+        return [
+            Problem(f"its anchors unfold to more than {MAX_VALUES:,} values", hint="write them out")
+        ]
+    return []
+
+
+def _children(node: yaml.Node) -> list[tuple[str, yaml.Node]]:
+    if isinstance(node, yaml.MappingNode):
+        return [(str(key.value), value) for key, value in node.value]
+    if isinstance(node, yaml.SequenceNode):
+        return [("", value) for value in node.value]
+    return []
 
 
 def _walk(node: yaml.Node, path: Path, lines: Lines, problems: list[Problem]) -> None:
