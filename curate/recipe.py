@@ -6,6 +6,7 @@ file: all are reported at once, each with its line and the nearest valid name.
 
 from __future__ import annotations
 
+import glob
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -90,14 +91,19 @@ class Recipe:
             problems += [Problem(said, stage.key, stage.line) for said in stage.config.check()]
         names = [stage.name for stage in self.stages]
         problems += [
-            Problem(f"no stage is named {name!r}", f"engine.workers.{name}", None, nearest(name, names))
+            Problem(
+                f"no stage is named {name!r}", f"engine.workers.{name}", None, nearest(name, names)
+            )
             for name in self.engine.workers
             if name not in names
         ]
         if schema is not None:
             problems += check_columns(schema, self.stages)
+            problems += _check_readers(self, schema)
             if self.select is not None:
                 problems += _check_selector(self.select, schema, self.stages)
+        if self.evaluate is not None:
+            problems += _check_tables(self.evaluate)
         if problems or schema is None:
             raise RecipeError(self.label, list(dict.fromkeys(problems)))
         return compile_plan(self.source, schema, self.stages)
@@ -217,16 +223,18 @@ class _Reader:
             selection = select_data.pop("name")
             if not _NAME.fullmatch(selection):
                 self.problem(f"{selection!r} is no name for a selection", ("select", "name"))
-        select = self._stage(select_data, ("select",), ("selectors",)) if select_data else None
+        select = None
+        if select_data is not None:
+            select = self._stage(select_data, ("select",), ("selectors",))
         sinks = self._many("sinks", ("sinks",))
         export = self._many("export", ("exporters",))
         sections = self._sections()
-        if export and select is None:
-            self.problem("'export' hands a selection on, and there is no 'select'", ("export",))
-        if self.data.get("pretrain") and select is None:
-            self.problem(
-                "'pretrain' trains on a selection, and there is no 'select'", ("pretrain",)
-            )
+        self._needs("export", "hands a selection on", "select")
+        self._needs("pretrain", "trains on a selection", "select")
+        self._needs("evaluate", "judges a trained model", "pretrain")
+        output = self.data.get("output") if self.data.get("output") is not None else f"runs/{name}"
+        if not isinstance(output, str) or not output.strip():
+            self.problem(f"{output!r} is no folder", ("output",))
         if source is None or self.problems:
             return None
         return Recipe(
@@ -237,11 +245,15 @@ class _Reader:
             selection=selection,
             sinks=tuple(sinks),
             export=tuple(self._named(export)),
-            output=Path(str(self.data.get("output") or f"runs/{name}")),
+            output=Path(str(output)),
             raw=self.data,
             label=label,
             **sections,
         )
+
+    def _needs(self, section: str, what: str, other: str) -> None:
+        if self.data.get(section) and self.data.get(other) is None:
+            self.problem(f"{section!r} {what}, and there is no {other!r}", (section,))
 
     def _sections(self) -> dict[str, Any]:
         return {
@@ -372,6 +384,34 @@ def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 
 def _known(families: Sequence[str]) -> list[str]:
     return [name for family in families for name in kinds(family)]
+
+
+def _check_readers(recipe: Recipe, schema: pa.Schema) -> list[Problem]:
+    """Check that what follows the passes finds its columns in the finished table."""
+    written = [field.name for stage in recipe.stages for field in stage.config.writes]
+    have = {*with_text_fields(schema).names, *columns.KEYS, *written}
+    readers = [
+        (stage.name, stage.key, stage.line, stage.config.reads)
+        for stage in (*recipe.sinks, *recipe.export)
+    ]
+    if recipe.pretrain is not None:
+        readers.append(("pretraining", "pretrain", None, ("image",)))
+    return [
+        Problem(f"{who} reads the column {name!r}, which no stage writes", key, line)
+        for who, key, line, names in readers
+        for name in names
+        if name not in have
+    ]
+
+
+def _check_tables(config: EvaluateConfig) -> list[Problem]:
+    if not config.tables:
+        return [Problem("pictures with texts to judge by are due", "evaluate.tables")]
+    return [
+        Problem(f"there is no file {table.path!r}", f"evaluate.tables[{index}].path")
+        for index, table in enumerate(config.tables)
+        if not glob.glob(table.path, recursive=True)  # noqa: PTH207 - takes whole patterns
+    ]
 
 
 def _check_selector(
