@@ -83,12 +83,20 @@ class CommittedTable:
             StoreError: a name that is no column, with the nearest.
         """
         wanted = list(self.schema.names if names is None else names)
-        for name in wanted:
+        self.check_names(wanted)
+        return self.store.read(self.nodes, number, wanted)
+
+    def check_names(self, names: Iterable[str]) -> None:
+        """Check that columns exist.
+
+        Raises:
+            StoreError: a name that is no column, with the nearest.
+        """
+        for name in names:
             if name not in self.schema.names:
                 raise StoreError(
                     f"no column {name!r} in {self.store.root}: {nearest(name, self.schema.names)}"
                 )
-        return self.store.read(self.nodes, number, wanted)
 
     def texts(self, number: int, names: Sequence[str] = ()) -> pa.Table:
         """Read a partition's texts, one row a text: ``FLAT_NAMES``, scores, and more columns.

@@ -80,7 +80,7 @@ class WebDatasetExporter(Exporter):
             if same_json(there["made_from"], wanted) and all(
                 (output / shard["file"]).exists() for shard in there["shards"]
             ):
-                return there
+                return {**there, "output": str(output)}
             shutil.rmtree(output)
         shards: list[dict[str, Any]] = []
         samples = self._samples(table, selection)
@@ -98,9 +98,13 @@ class WebDatasetExporter(Exporter):
                 {"file": path.name, "samples": shard.count, "bytes": size, "sha256": digest}
             )
             progress(done, total)
-        manifest = {"made_from": wanted, "samples": done, "shards": shards, "output": str(output)}
+        names = {shard["file"] for shard in shards}
+        for path in output.glob("*.tar"):
+            if path.name not in names:  # of a larger export that was stopped
+                path.unlink()
+        manifest = {"made_from": wanted, "samples": done, "shards": shards}
         write_json(manifest_path, manifest)
-        return manifest
+        return {**manifest, "output": str(output)}
 
     def _samples(
         self, table: CommittedTable, selection: Selection

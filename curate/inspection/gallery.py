@@ -70,8 +70,10 @@ def make_gallery(
     """Build a gallery; see ``RunView.show``.
 
     Raises:
-        StoreError: the query names no column, or cannot be understood.
+        StoreError: no pictures, or a query that cannot be understood.
     """
+    if "image" not in run.table.schema.names:
+        raise StoreError(f"{run.table.store.root} has no pictures: no stage wrote 'image'")
     texts = run.texts(selection=selection)
     chosen = _choose(texts, where)
     keys = chosen[["partition", "row"]].drop_duplicates().head(limit)
@@ -91,14 +93,34 @@ def _choose(
 
     if where is None:
         return texts
-    if callable(where):
-        return where(texts)
+    if not isinstance(where, str):
+        chosen = where(texts)
+        if not _are_rows(chosen):
+            raise StoreError(
+                f"the function gave a {type(chosen).__name__}: it must return rows of the frame "
+                "it is given"
+            )
+        return chosen
+    error: Exception | None = None
     try:
-        return texts.query(where)
-    except (pd.errors.UndefinedVariableError, SyntaxError, ValueError, TypeError) as error:
-        raise StoreError(
-            f"{where!r} is no query over the texts ({error}); columns: {', '.join(texts.columns)}"
-        ) from error
+        chosen = texts.query(where)
+        if _are_rows(chosen):
+            return chosen
+    except (
+        *(pd.errors.UndefinedVariableError, SyntaxError, ValueError, TypeError),
+        *(KeyError, AttributeError, NotImplementedError),
+    ) as raised:
+        error = raised
+    raise StoreError(
+        f"{where!r} is no query over the texts ({error or 'it gives no rows'}); "
+        f"columns: {', '.join(texts.columns)}"
+    ) from error
+
+
+def _are_rows(chosen: object) -> bool:
+    import pandas as pd
+
+    return isinstance(chosen, pd.DataFrame) and {"partition", "row"} <= set(chosen.columns)
 
 
 def _images(run: RunView, wanted: list[tuple[int, int]]) -> dict[tuple[int, int], dict[str, Any]]:
@@ -135,10 +157,11 @@ def _figure(
 def _thumbnail(image: bytes | None, side: int) -> str:
     from PIL import Image
 
-    if image is None:
-        return ""
-    with Image.open(io.BytesIO(image)) as picture:
-        small = picture.convert("RGB")
+    try:
+        with Image.open(io.BytesIO(image or b"")) as picture:
+            small = picture.convert("RGB")
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        return ""  # its texts are still worth looking at
     small.thumbnail((side, side))
     buffer = io.BytesIO()
     small.save(buffer, "JPEG", quality=80)

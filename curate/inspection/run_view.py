@@ -12,7 +12,7 @@ import pyarrow as pa
 from curate.core.ledger import LEDGER_SCHEMA
 from curate.core.selection import Selection, list_selections
 from curate.core.stage import CANARY_KEYS
-from curate.core.table import CommittedTable
+from curate.core.table import CommittedTable, flatten_texts
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -76,6 +76,7 @@ class RunView:
             StoreError: no such column; the message offers the nearest.
         """
         names = [n for n in self.columns if n not in _HEAVY] if columns is None else list(columns)
+        self.table.check_names(names)
         empty = pa.schema([self.table.schema.field(n) for n in self.columns if n in names])
         return _joined(self.table.each_rows(names), empty.empty_table(), arrow=arrow)
 
@@ -107,6 +108,8 @@ class RunView:
         chosen = None if selection is None else Selection.open(self.table.store.root, selection)
         if chosen is not None:
             chosen.check(self.table)
+        self.table.check_names(columns)
+        none = flatten_texts(self.table.schema.empty_table(), self.table.score_names, columns)
         parts = []
         for number in self.table.partitions:
             part = self.table.texts(number, columns)
@@ -115,7 +118,7 @@ class RunView:
                 part = part.append_column("selected", rejected.is_null())
                 part = part.append_column("rejected", rejected)
             parts.append(part)
-        return _joined(parts, pa.table({}), arrow=arrow)
+        return _joined(parts, none, arrow=arrow)
 
     @overload
     def ledger(self, *, arrow: Literal[True]) -> pa.Table: ...
