@@ -11,11 +11,7 @@ import pytest
 from nbclient import NotebookClient
 
 import curate
-from curate.outcome import Reporter
-from curate.quickstart.pictures import shipped_pictures
-from curate.recipe import parse
-from curate.run import run
-from tests.models.checkpoints import tiny_med
+from tests.docs.small_run import make_small_run
 
 FOLDER = Path(__file__).parents[2] / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
@@ -24,25 +20,7 @@ NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
 @pytest.fixture(scope="module")
 def small_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("notebook")
-    pictures = folder / "pictures"
-    pictures.mkdir()
-    for number, picture in enumerate(shipped_pictures()[:10]):
-        (pictures / f"{number}.jpg").write_bytes(picture.path.read_bytes())
-        (pictures / f"{number}.txt").write_text(picture.text, encoding="utf-8")
-    (pictures / "10.jpg").write_bytes(b"no picture")
-    model = str(tiny_med(folder / "models" / "med"))
-    recipe = {
-        "name": "small",
-        "source": {"kind": "image_folder", "path": str(pictures), "partition_rows": 6},
-        "stages": [
-            {"kind": "load", "root": str(pictures), "resize": 64},
-            {"kind": "captioners/med", "model": model, "max_tokens": 8},
-            {"kind": "scorers/med", "as": "filter", "model": model, "canaries": 0.5},
-        ],
-        "select": {"kind": "top_fraction", "column": "filter_itm", "fraction": 0.5},
-        "output": str(folder / "run"),
-    }
-    result = run(parse(recipe), Reporter())
+    result = make_small_run(folder, folder / "run")
     assert result.passes.kept == 10
     return result.root
 
