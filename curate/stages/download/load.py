@@ -5,6 +5,7 @@ from __future__ import annotations
 import stat
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import cv2
 import pyarrow as pa
@@ -37,6 +38,10 @@ class Config(PictureConfig):
     def resources(self) -> Resources:
         """Decodes pictures, so it keeps cores busy."""
         return Resources(num_cpus=1.0, memory_gib=1.0)
+
+    def identity(self) -> dict[str, Any]:
+        """Return what decides the pictures; not the folder's own place, as in ``image_folder``."""
+        return {key: value for key, value in super().identity().items() if key != "root"}
 
     def check(self) -> list[str]:
         """Return what is wrong with the folder."""
