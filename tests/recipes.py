@@ -27,7 +27,7 @@ TEXTS = (
     "two birds in the snow",
     "DSC_0012",
     "a small house under the old tree",
-    "three cats",
+    "cats",
     "",
     "the quick brown fox jumps over the lazy dog",
 )
