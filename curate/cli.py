@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -69,6 +70,8 @@ def run(
     from curate.run import run as run_recipe
     from curate.terminal import Terminal, print_funnel, print_next, print_practice
 
+    # a scheduler's SIGTERM is a request to stop, as Ctrl-C is
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     loaded = recipes.load(recipe, engine=engine, output=output, sets=sets)
     console = _console(as_json)
     console.print(f"[bold]{loaded.name}[/] [dim]{recipe} -> {loaded.output}[/]", highlight=False)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import os
 import socket
+import time
 import warnings
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -18,6 +19,7 @@ from typing import Any
 
 import ray
 from ray.exceptions import ObjectLostError, RayActorError, RayError, RayTaskError
+from ray.util import metrics
 
 from curate.core.errors import CurateError, EngineError
 from curate.core.partition import Partition
@@ -120,6 +122,12 @@ class _Pass:
         self._waiting: list[deque[_Task]] = [deque() for _ in self._legs]
         self._index = work.index
         self._born = 0
+        self._in_flight = metrics.Gauge(
+            "curate_in_flight",
+            description="Partitions given to workers or waiting for one.",
+            tag_keys=("leg",),
+        )
+        self._told = 0.0
 
     # -- actors ----------------------------------------------------------------------------------
 
@@ -182,6 +190,7 @@ class _Pass:
         source: Iterator[tuple[Partition, int]] | None = partitions
         while True:
             source = self._feed(source)
+            self._tell()
             refs = {slot.given[0][1]: slot for slot in self._slots if slot.given}
             if not refs:
                 assert source is None and not any(self._waiting)
@@ -204,6 +213,15 @@ class _Pass:
             self._hand_out()
         return source
 
+    def _tell(self) -> None:
+        """Keep the gauge up to date, once a second."""
+        if time.monotonic() - self._told < 1:
+            return
+        self._told = time.monotonic()
+        for number, leg in enumerate(self._legs):
+            given = sum(len(slot.given) for slot in self._slots if slot.leg == number)
+            self._in_flight.set(given + len(self._waiting[number]), tags={"leg": leg.name})
+
     def _hand_out(self) -> None:
         """Give every free place the oldest task that waits for it, the latest leg first."""
         for leg in reversed(range(len(self._legs))):
@@ -211,7 +229,7 @@ class _Pass:
                 self._submit(slot, self._waiting[leg].popleft())
 
     def _backed_up(self) -> bool:
-        """Whether more waits for a later leg than its workers hold: tables in memory are bounded."""
+        """Whether a later leg has more waiting than it can hold: memory is bounded."""
         return any(
             len(waiting) >= size.workers * self._flight
             for waiting, size in zip(self._waiting[1:], self._sizes[1:], strict=True)

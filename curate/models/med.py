@@ -97,7 +97,7 @@ class MedModel(PreTrainedModel):  # type: ignore[misc]
         self.image_projection = nn.Linear(config.hidden_size, config.projection_size)
         self.text_projection = nn.Linear(config.hidden_size, config.projection_size)
         self.log_logit_scale = nn.Parameter(torch.tensor(config.start_log_scale))
-        self.itm_head = nn.Linear(config.hidden_size, 2)
+        self.itm_head = nn.Linear(config.hidden_size + config.projection_size, 2)
         self.lm_head = LmHead(config)
         self.post_init()
 
@@ -162,7 +162,9 @@ class MedModel(PreTrainedModel):  # type: ignore[misc]
             ids_BL: token ids, [CLS] first.
             mask_BL: 1 where there is a token, 0 where there is padding.
         """
-        x_BLD = self.text.encode(ids_BL, mask_BL)
+        return self._project_texts(self.text.encode(ids_BL, mask_BL), mask_BL)
+
+    def _project_texts(self, x_BLD: Tensor, mask_BL: Tensor) -> Tensor:
         if self.config.text_pool == "mean":
             weight_BL1 = mask_BL.unsqueeze(-1).to(x_BLD.dtype)
             pooled_BD = (x_BLD * weight_BL1).sum(1) / weight_BL1.sum(1)
@@ -190,7 +192,10 @@ class MedModel(PreTrainedModel):  # type: ignore[misc]
     ) -> Tensor:
         """Return ITM logits [B, 2]: unmatched, matched.
 
-        The first token is replaced by [ENC] here, whatever it was.
+        The first token is replaced by [ENC] here, whatever it was. The head reads its state, and
+        the product of the grounded text's embedding and the image's (as in ViLBERT, section 3.1,
+        https://arxiv.org/abs/1908.02265): a matcher that had to discover products by itself would
+        stay at chance for thousands of steps.
 
         Args:
             ids_BL: token ids, as for ``encode_texts``.
@@ -201,7 +206,13 @@ class MedModel(PreTrainedModel):  # type: ignore[misc]
         grounded = ids_BL.clone()
         grounded[:, 0] = self.config.enc_token_id
         x_BLD = self.text.encode(grounded, mask_BL, image_tokens_IMD, image_rows_B)
-        logits: Tensor = self.itm_head(x_BLD[:, 0])
+        image_embeds_BP = self.project_images(image_tokens_IMD)
+        if image_rows_B is not None:
+            image_embeds_BP = image_embeds_BP[image_rows_B]
+        product_BP = self._project_texts(x_BLD, mask_BL) * image_embeds_BP
+        # unit vectors of P numbers: times P, so that a product is of the size of a state
+        evidence = torch.cat([x_BLD[:, 0], product_BP * self.config.projection_size], -1)
+        logits: Tensor = self.itm_head(evidence)
         return logits
 
     def decode_logits(

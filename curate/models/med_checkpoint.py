@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from curate.core.errors import ModelError
+from curate.models.checkpoints import embedded
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -21,6 +22,9 @@ FILES = ("config.json", "model.safetensors", "tokenizer.json")
 def load_med(folder: Path) -> tuple[MedModel, PreTrainedTokenizerFast]:
     """Read a MED checkpoint in full precision, on the CPU, ready to evaluate.
 
+    Args:
+        folder: the checkpoint, or the name of one that comes with curate (``curate-tiny``).
+
     Raises:
         ModelError: no such folder, no weights in it, or a checkpoint of another family.
     """
@@ -29,6 +33,7 @@ def load_med(folder: Path) -> tuple[MedModel, PreTrainedTokenizerFast]:
     from curate.models.med import MedModel
     from curate.models.med_tokenizer import load_tokenizer
 
+    folder = embedded().get(str(folder), folder)
     for name in FILES:
         if not (folder / name).is_file():
             raise ModelError(f"{folder} is no MED checkpoint: it has no {name}")

@@ -93,6 +93,6 @@ def test_job_submit(cluster: tuple[str, dict[str, str]], tmp_path: Path) -> None
     assert "succeeded" in said
     assert "208 in the table" in said
     assert curate.open_run(output).table.partitions == tuple(range(7))
-    for name in ("curate_commits", "curate_rows", "curate_stage_seconds"):
+    for name in ("curate_commits", "curate_rows", "curate_stage_seconds", "curate_in_flight"):
         assert f"ray_{name}" in metrics
     assert 'stage="fetch"' in metrics

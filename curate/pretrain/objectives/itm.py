@@ -11,6 +11,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
+from pydantic import Field
+
 from curate.pretrain.objectives._base import ObjectiveConfig
 from curate.pretrain.objectives._forward import similarity
 
@@ -24,9 +26,15 @@ FLOOR = 1e-4
 
 
 class Config(ObjectiveConfig):
-    """Settings of ITM."""
+    """Settings of ITM.
+
+    Attributes:
+        hardness: multiplies the similarities that mismatches are drawn by: 1 as published, 0 draws
+            them evenly, which a model that cannot tell any mismatch yet learns from sooner.
+    """
 
     kind: Literal["itm"] = "itm"
+    hardness: float = Field(1.0, ge=0, le=10)
 
     def loss(self, forward: Forward) -> Tensor:
         """Return the loss of one batch, a scalar.
@@ -41,7 +49,7 @@ class Config(ObjectiveConfig):
                 forward.image_embeds, forward.text_embeds, logit_scale=model.logit_scale
             )
         text_of, image_of = hard_negatives(
-            logits_BB, pairs.image_ids_B, generator=forward.generator
+            self.hardness * logits_BB, pairs.image_ids_B, generator=forward.generator
         )
         own = torch.arange(len(pairs.ids_BL), device=pairs.ids_BL.device)
         have_text, have_image = text_of >= 0, image_of >= 0
