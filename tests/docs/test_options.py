@@ -111,8 +111,9 @@ def test_objectives() -> None:
     text = PRETRAIN["Objectives"].text
     for name, kind in kinds("objectives").items():
         assert f"- `{name}`:" in text
-        own = set(defaults(kind.config())) - {"kind"}
-        assert own <= set(PRETRAIN["Objectives"].options), name
+        for option, default in defaults(kind.config()).items():
+            if option != "kind":
+                assert same(PRETRAIN["Objectives"].options[option], default), f"{name}: {option}"
 
 
 def test_what_changes_no_result_is_all_that_the_fingerprint_leaves_out() -> None:
@@ -164,6 +165,14 @@ def test_reasons_of_the_quickstart_are_documented() -> None:
     ):
         if reason != "prepare":
             assert f"`{reason}`" in everything, reason
+
+
+def test_metrics() -> None:
+    code = _sources(Path("curate/engine"))
+    made = re.findall(r'metrics\.(Counter|Gauge)\(\s*"(\w+)"', code)
+    wanted = {f"ray_{name}_total" if kind == "Counter" else f"ray_{name}" for kind, name in made}
+    said = sections("docs/ray.md")["What to watch"].text
+    assert wanted == set(re.findall(r"^\| `(\w+)` \|", said, re.MULTILINE))
 
 
 def _first_cells(text: str) -> str:
