@@ -48,6 +48,7 @@ def run(recipe: Recipe, reporter: Reporter, *, retry_quarantined: bool = False) 
         stack.enter_context(owned(store.root))
         if crashed:
             sweep_temporaries(store.root)
+        _tell_what_changed(store, plan, reporter)
         _write_down(store, recipe, plan)
         if retry_quarantined:
             release_quarantined(store, plan)
@@ -144,6 +145,21 @@ def _check_same_run(store: RunStore, recipe: Recipe, plan: Plan) -> None:
 _OURS = (LEASE_FILE, "source", "loopback", RECIPE_FILE)
 
 
+def _tell_what_changed(store: RunStore, plan: Plan, reporter: Reporter) -> None:
+    """Say which steps a changed recipe keeps and which it does anew."""
+    if not (store.root / PLAN_FILE).exists():
+        return
+    before = {node.folder for node in store.read_plan()[0]}
+    if before == {node.folder for node in plan.nodes}:
+        return
+    kept = [leg.name for leg in plan.legs if (store.root / leg.node.folder).exists()]
+    anew = [leg.name for leg in plan.legs if not (store.root / leg.node.folder).exists()]
+    reporter.say(
+        f"the recipe changed: keeping {', '.join(kept) or 'nothing'}; "
+        f"doing {', '.join(anew) or 'nothing'} anew"
+    )
+
+
 def _write_down(store: RunStore, recipe: Recipe, plan: Plan) -> None:
     """Write the recipe as resolved and the plan, before anything runs."""
     resolved = {
@@ -155,15 +171,15 @@ def _write_down(store: RunStore, recipe: Recipe, plan: Plan) -> None:
             }
             for stage in recipe.stages
         ],
-        "resolved": {
-            "versions": versions(),
-            "fingerprints": {node.folder: node.fingerprint for node in plan.nodes},
-            "identities": [stage_identity(stage) for stage in recipe.stages],
-        },
     }
     text = yaml.safe_dump(resolved, sort_keys=False, allow_unicode=True).encode()
     write_whole(store.root / RECIPE_FILE, lambda file: file.write(text))
-    facts = {"identity": _identity(recipe), "name": recipe.name, "versions": versions()}
+    facts = {
+        "identity": _identity(recipe),
+        "name": recipe.name,
+        "versions": versions(),
+        "stages": [stage_identity(stage) for stage in recipe.stages],
+    }
     store.write_plan(plan.nodes, plan.schema, facts)
 
 
