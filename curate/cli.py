@@ -74,7 +74,7 @@ def run(
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     loaded = recipes.load(recipe, engine=engine, output=output, sets=sets)
     console = _console(as_json)
-    console.print(f"[bold]{loaded.name}[/] [dim]{recipe} -> {loaded.output}[/]", highlight=False)
+    console.print(f"{loaded.name}: {recipe} -> {loaded.output}", style="bold", highlight=False)
     with Terminal(console) as terminal:
         result = run_recipe(loaded, terminal, retry_quarantined=retry == "quarantined")
     if as_json:
@@ -278,7 +278,8 @@ def list_command(family: str | None, as_json: bool) -> None:
 def _console(as_json: bool) -> Console:
     from rich.console import Console
 
-    return Console(stderr=as_json, soft_wrap=True)
+    # no markup: paths, names and errors are printed as they are, brackets included
+    return Console(stderr=as_json, soft_wrap=True, markup=False, emoji=False)
 
 
 if __name__ == "__main__":

@@ -54,7 +54,7 @@ def print_plan(console: Console, recipe: Recipe, plan: Plan) -> None:
     """Print the plan."""
     facts = plan_json(recipe, plan)
     known = facts["partitions_known"]
-    console.print(f"[bold]{recipe.name}[/] -> {recipe.output}", highlight=False)
+    console.print(f"{recipe.name} -> {recipe.output}", style="bold", highlight=False)
     console.print(
         f"  source {recipe.source.kind}: {len(plan.source_schema)} columns, "
         + (
@@ -65,7 +65,7 @@ def print_plan(console: Console, recipe: Recipe, plan: Plan) -> None:
         highlight=False,
     )
     for index, one in enumerate(facts["passes"]):
-        console.print(f"\n[bold]pass {index}[/]")
+        console.print(f"\npass {index}", style="bold", highlight=False)
         table = Table(box=None, pad_edge=False, header_style="dim")
         for name in ("  leg", "stages", "adds", "one worker takes", "done"):
             table.add_column(name, overflow="fold")

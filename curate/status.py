@@ -76,8 +76,9 @@ def print_status(console: Console, facts: dict[str, Any]) -> None:
     owner = facts["owner"]
     running = f", running as process {owner['pid']} on {owner['host']}" if owner else ""
     console.print(
-        f"[bold]{facts['name']}[/] {facts['run']}: {facts['rows']:,} rows in "
+        f"{facts['name']}: {facts['run']}, {facts['rows']:,} rows in "
         f"{facts['partitions']:,} partitions{running}",
+        style="bold",
         highlight=False,
     )
     table = Table(box=None, pad_edge=False, header_style="dim")
@@ -97,7 +98,8 @@ def print_status(console: Console, facts: dict[str, Any]) -> None:
     console.print(table)
     for entry in facts["quarantined"]:
         console.print(
-            f"[yellow]set aside[/] {entry['where']} in {entry['leg']}: {entry['error']}",
+            f"set aside {entry['where']} in {entry['leg']}: {entry['error']}",
+            style="yellow",
             highlight=False,
         )
     for name, counts in facts["selections"].items():

@@ -9,7 +9,6 @@ from types import TracebackType
 from typing import Any
 
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn
 from rich.table import Table
 from rich.text import Text
@@ -51,7 +50,7 @@ class Terminal(Reporter, AbstractContextManager["Terminal"]):
     def __init__(self, console: Console) -> None:
         self.console = console
         self._progress = Progress(
-            TextColumn("  {task.description}"),
+            TextColumn("  {task.description}", markup=False),
             BarColumn(bar_width=24),
             TextColumn("{task.completed:,.0f}[dim]/{task.fields[of]}[/]"),
             _Rate(),
@@ -77,14 +76,14 @@ class Terminal(Reporter, AbstractContextManager["Terminal"]):
 
     def engine_started(self, description: str) -> None:
         """Say where the work is done."""
-        self.console.print(f"[dim]working {description}[/]")
+        self.console.print(f"working {description}", style="dim", highlight=False)
 
     def pass_begins(self, one: PassPlan, done: list[int], total: int | None) -> None:
         """Open a bar for each leg."""
         for leg, already in zip(one.legs, done, strict=True):
             self._bar(leg.node.folder, leg.name, already, total)
         if any(done) and total is not None and min(done) < total:
-            self.console.print(f"[dim]going on: {min(done):,} partitions were done before[/]")
+            self.console.print(f"going on: {min(done):,} partitions were done before", style="dim")
 
     def committed(self, leg: LegPlan, receipt: Receipt) -> None:
         """Move a leg's bar."""
@@ -98,10 +97,10 @@ class Terminal(Reporter, AbstractContextManager["Terminal"]):
     def set_aside(self, leg: LegPlan, failure: Failure) -> None:
         """Say that a partition was quarantined."""
         self.console.print(
-            f"[yellow]set aside[/] {failure.partition} after {failure.attempts} attempts in "
+            f"set aside {failure.partition} after {failure.attempts} attempts in "
             f"{leg.name}: {failure.error}",
+            style="yellow",
             highlight=False,
-            markup=True,
         )
 
     def pass_ends(self, one: PassPlan) -> None:
@@ -118,7 +117,7 @@ class Terminal(Reporter, AbstractContextManager["Terminal"]):
     def barrier(self, node: Node, dropped: int | None) -> None:
         """Say what a barrier dropped."""
         if dropped is not None:
-            self.console.print(f"  [bold]{node.stages[0]}[/] dropped {dropped:,} rows")
+            self.console.print(f"  {node.stages[0]} dropped {dropped:,} rows", highlight=False)
 
     def step(self, name: str, done: int, total: int) -> None:
         """Move the bar of a step after the passes."""
@@ -128,11 +127,11 @@ class Terminal(Reporter, AbstractContextManager["Terminal"]):
 
     def step_done(self, name: str, message: str) -> None:
         """Say what a step came to."""
-        self.console.print(f"  [bold]{name}[/] {message}", highlight=False)
+        self.console.print(f"  {name}: {message}", highlight=False)
 
     def say(self, line: str) -> None:
         """Print a step's own line."""
-        self.console.print(f"  [dim]{escape(line)}[/]", highlight=False)
+        self.console.print(f"  {line}", style="dim", highlight=False)
 
     # -- bars ----------------------------------------------------------------------------------
 
@@ -211,8 +210,10 @@ def _print_laws(console: Console, result: RunResult) -> None:
     if passes.quarantined:
         numbers = ", ".join(str(number) for number in sorted(passes.quarantined)[:5])
         console.print(
-            f"[yellow]{len(passes.quarantined)} partition(s) set aside ({numbers})[/]: see "
-            f"'curate status {result.root}'; 'curate run RECIPE --retry quarantined' takes them up"
+            f"{len(passes.quarantined)} partition(s) set aside ({numbers}): see "
+            f"'curate status {result.root}'; 'curate run RECIPE --retry quarantined' takes them up",
+            style="yellow",
+            highlight=False,
         )
     else:
         console.print(
@@ -236,7 +237,7 @@ def print_selection(console: Console, selection: Selection) -> None:
     table.add_column(justify="right")
     table.add_column(justify="right", style="dim")
     _add_texts(table, selection.facts)
-    console.print(f"selection [bold]{selection.name}[/]")
+    console.print(f"selection {selection.name}", style="bold", highlight=False)
     console.print(table)
     for key, value in selection.facts["summary"].items():
         console.print(f"  {key}: {value}", highlight=False)
@@ -249,7 +250,7 @@ def _share(part: int, whole: int) -> str:
 def print_practice(console: Console, practice: Mapping[str, Any]) -> None:
     """Print how much of what was planted the run has caught."""
     console.print()
-    console.print("[bold]planted faults[/]  [dim](known here, unknown to the pipeline)[/]")
+    console.print("planted faults (known here, unknown to the pipeline)", style="bold")
     table = Table(box=None, pad_edge=False, header_style="dim")
     for name in ("fault", "caught", "rescued", "where"):
         table.add_column(name, justify="right" if name in ("caught", "rescued") else "left")
@@ -286,10 +287,13 @@ def print_next(console: Console, result: RunResult) -> None:
     """Print where everything is and what to try next."""
     root = result.root
     console.print()
-    console.print(f"[bold]{root}[/]")
+    console.print(str(root), style="bold", highlight=False)
     for name, manifest in result.exports.items():
         count, shards = manifest["samples"], len(manifest["shards"])
-        console.print(f"  {name}: {count:,} samples in {shards} shard(s), {manifest['output']}")
+        console.print(
+            f"  {name}: {count:,} samples in {shards} shard(s), {manifest['output']}",
+            highlight=False,
+        )
     if result.pretrain is not None:
         console.print(f"  model: {result.pretrain['model']}", highlight=False)
     console.print()
