@@ -21,7 +21,7 @@ $(STAMP): pyproject.toml constraints.txt
 
 install: $(STAMP)  ## create .venv with everything in it
 
-quickstart: $(STAMP)  ## the whole loop on 240 real pictures: ENGINE=local (default) or ray
+quickstart: $(STAMP)  ## the whole loop on 256 real pictures: ENGINE=local (default) or ray
 	@$(BIN)/curate run pipelines/quickstart.yaml --engine $(ENGINE)
 
 test: $(STAMP) check  ## lint, types, import contracts and every test but the slow ones

@@ -28,7 +28,7 @@ class EngineConfig(FrozenConfig):
     Attributes:
         kind: ``local`` runs in this process; ``ray`` on a Ray cluster, started here if none runs.
         address: Ray cluster to join; None takes the one of the environment (``RAY_ADDRESS``, a
-            running ``ray job``), else starts one on this machine.
+            running ``ray job``, a cluster started on this machine), else starts one here.
         workers: number of workers by leg (its first stage with resources, e.g. ``fetch: 8``);
             a leg not named here gets what the cluster has room for.
         flight: partitions in flight per worker: one worked on, the others waiting beside it.

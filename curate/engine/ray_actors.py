@@ -15,6 +15,7 @@ import warnings
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import ray
@@ -154,7 +155,7 @@ class _Pass:
         }
         if size.memory_bytes:
             options["memory"] = size.memory_bytes
-        actor = _REMOTE.options(**options).remote(self._work_ref, leg)
+        actor = _REMOTE.options(**options).remote(self._work_ref, leg, str(Path.cwd()))
         return _Slot(leg, actor)
 
     def _await_ready(self, slots: list[_Slot]) -> None:
@@ -307,7 +308,8 @@ def connect(address: str | None) -> str:
         where = f"at {address}" if address else "on this machine"
         raise EngineError(
             f"no Ray cluster {where}: {error}. Start one with 'ray start --head', leave "
-            "'engine.address' out to have one started here, or take '--engine local'"
+            "'engine.address' out to have one started here, or take '--engine local'; a cluster "
+            "that asks for a token wants RAY_AUTH_MODE=token"
         ) from error
     return str(context.dashboard_url or "")
 

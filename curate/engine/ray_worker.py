@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import traceback
+from pathlib import Path
 from typing import Any
 
 from ray.util import metrics
@@ -19,7 +21,9 @@ Outcome = Receipt | CurateError
 class LegActor:
     """Runs one leg for many partitions. Errors travel as values, so that the actor lives on."""
 
-    def __init__(self, work: PassWork, leg: int) -> None:
+    def __init__(self, work: PassWork, leg: int, folder: str) -> None:
+        if Path(folder).is_dir():  # relative paths mean the same as on the driver
+            os.chdir(folder)
         self._name = work.this.legs[leg].name
         self._work = work
         self._leg = leg
