@@ -9,6 +9,7 @@ from __future__ import annotations
 from curate.images.check import FORMATS, MAX_PIXELS, Header, ImageFault, check_header
 from curate.images.codec import ENCODE_FORMATS, decode, encode
 from curate.images.hashing import hamming, perceptual_hash, sha256_hex
+from curate.images.listed import HashList, read_hash_list
 from curate.images.prepare import Prepared, prepare
 from curate.images.resize import RESIZE_MODES, ResizeMode, resize, resized_shape
 
@@ -17,6 +18,7 @@ __all__ = [
     "FORMATS",
     "MAX_PIXELS",
     "RESIZE_MODES",
+    "HashList",
     "Header",
     "ImageFault",
     "Prepared",
@@ -27,6 +29,7 @@ __all__ = [
     "hamming",
     "perceptual_hash",
     "prepare",
+    "read_hash_list",
     "resize",
     "resized_shape",
     "sha256_hex",

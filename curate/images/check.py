@@ -55,7 +55,8 @@ class ImageFault(Exception):  # noqa: N818 - a fact about the picture, not an er
     Attributes:
         reason: stable code for the ledger: ``empty_body``, ``not_an_image``,
             ``truncated_image``, ``broken_image``, ``unsupported_image``, ``too_many_pixels``,
-            and from ``prepare`` also ``too_small``, ``too_large``, ``aspect_ratio``.
+            and from ``prepare`` also ``listed_hash``, ``too_small``, ``too_large``,
+            ``aspect_ratio``.
         detail: for people; never empty.
     """
 

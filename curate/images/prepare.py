@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from curate.images.check import MAX_PIXELS, ImageFault
 from curate.images.codec import EncodeFormat, decode_with_header, encode
 from curate.images.hashing import perceptual_hash, sha256_hex
+from curate.images.listed import HashList
 from curate.images.resize import Interpolation, ResizeMode, resize
 
 _STORED_AS = {"JPEG": "jpg", "MPO": "jpg", "PNG": "png", "WEBP": "webp"}
@@ -54,17 +55,25 @@ def prepare(
     max_image_area: float = math.inf,
     max_aspect_ratio: float = math.inf,
     max_pixels: int = MAX_PIXELS,
+    listed: HashList | None = None,
 ) -> Prepared:
     """Check, decode, hash, resize and encode one body.
 
     Options carry img2dataset's names (``size`` is its ``image_size``); ``skip_reencode`` keeps
-    the body as it came when it has the wanted format and nothing was changed.
+    the body as it came when it has the wanted format and nothing was changed. ``listed`` are
+    hashes of pictures that must not be used: of bytes before anything is decoded, of looks before
+    anything is made of the pixels.
 
     Raises:
-        ImageFault: the body cannot be decoded, or ``too_small``, ``too_large`` (area) or
-            ``aspect_ratio``.
+        ImageFault: the body cannot be decoded, or ``listed_hash``, ``too_small``, ``too_large``
+            (area) or ``aspect_ratio``.
     """
+    if listed is not None:
+        _refuse(listed.match_bytes(body))
     pixels, header, plain = decode_with_header(body, max_pixels=max_pixels)
+    phash = perceptual_hash(pixels)
+    if listed is not None and phash is not None:
+        _refuse(listed.match_look(phash))
     height, width = pixels.shape[:2]
     _check_shape(
         width,
@@ -95,8 +104,13 @@ def prepare(
         original_width=width,
         original_height=height,
         sha256=sha256_hex(body),
-        phash=perceptual_hash(pixels),
+        phash=phash,
     )
+
+
+def _refuse(match: str | None) -> None:
+    if match is not None:
+        raise ImageFault("listed_hash", match)
 
 
 def _check_shape(

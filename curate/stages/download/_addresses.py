@@ -5,10 +5,14 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import socket
-from collections.abc import Collection, Mapping
+import time
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import Executor
+from typing import Any
 
 from aiohttp.abc import AbstractResolver, ResolveResult
+
+_UNKNOWN_S, _UNKNOWN_KEPT = 60.0, 100_000
 
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 
@@ -61,15 +65,25 @@ def literal(host: str) -> str | None:
         return None
 
 
+#: Looks a name up: (host, port, family) to addresses; raises ``OSError``.
+LookUp = Callable[[str, int, socket.AddressFamily], list[str]]
+
+
 class PublicResolver(AbstractResolver):
     """Resolves names to public addresses, and named exceptions to what the recipe says.
 
     A connection goes to an address that came from here, so a name that answers differently the
-    second time gains nothing.
+    second time gains nothing. Names that do not exist are remembered for a minute, so a list full
+    of them does not wear out the name server.
     """
 
     def __init__(
-        self, executor: Executor, *, allow_hosts: Collection[str], connect_to: Mapping[str, str]
+        self,
+        executor: Executor,
+        *,
+        allow_hosts: Collection[str],
+        connect_to: Mapping[str, str],
+        look_up: LookUp | None = None,
     ) -> None:
         """Build the resolver.
 
@@ -77,10 +91,14 @@ class PublicResolver(AbstractResolver):
             executor: threads for the system's resolver.
             allow_hosts: host names whose private addresses are accepted.
             connect_to: ``host:port`` to ``address:port``.
+            look_up: asks the name servers; the system's resolver when left out.
         """
         self._executor = executor
         self._allow_hosts = frozenset(allow_hosts)
         self._connect_to = dict(connect_to)
+        self._look_up = look_up or system_look_up
+        self._unknown: dict[str, tuple[float, OSError]] = {}
+        self._allowed: set[tuple[str, int]] = set()
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
@@ -95,22 +113,61 @@ class PublicResolver(AbstractResolver):
         target = self._connect_to.get(f"{host}:{port}")
         if target is not None:
             address, _, other_port = target.rpartition(":")
-            return [_result(host, address.strip("[]"), int(other_port))]
-        addresses = await asyncio.get_running_loop().run_in_executor(
-            self._executor, _look_up, host, port, family
-        )
+            return [self._allow(_result(host, address.strip("[]"), int(other_port)))]
+        addresses = await self._ask(host, port, family)
         if host in self._allow_hosts:
-            return [_result(host, address, port) for address in addresses]
+            return [self._allow(_result(host, address, port)) for address in addresses]
         public = [address for address in addresses if is_public(address)]
         if not public:
             raise PrivateAddress(f"{host} is at {', '.join(addresses)}")
         return [_result(host, address, port) for address in public]
 
+    async def _ask(self, host: str, port: int, family: socket.AddressFamily) -> list[str]:
+        now = time.monotonic()
+        until, error = self._unknown.get(host, (0.0, OSError()))
+        if now < until:
+            raise type(error)(*error.args)
+        try:
+            return await asyncio.get_running_loop().run_in_executor(
+                self._executor, self._look_up, host, port, family
+            )
+        except OSError as error:
+            if error.errno != socket.EAI_AGAIN:
+                if len(self._unknown) >= _UNKNOWN_KEPT:
+                    self._unknown.clear()
+                self._unknown[host] = (now + _UNKNOWN_S, error)
+            raise
+
+    def _allow(self, result: ResolveResult) -> ResolveResult:
+        self._allowed.add((result["host"], result["port"]))
+        return result
+
+    def open_socket(self, info: tuple[Any, ...]) -> socket.socket:
+        """Open the socket for a connection: the last look at the address it will go to.
+
+        Args:
+            info: as ``socket.getaddrinfo`` gives it.
+
+        Raises:
+            PrivateAddress: not public, and neither resolved for a listed host nor listed itself.
+        """
+        family, kind, protocol, _, address = info
+        host, port = str(address[0]), int(address[1])
+        listed = (host, port) in self._allowed or host in self._allow_hosts
+        if not listed and not is_public(host):
+            raise PrivateAddress(f"the connection would go to {host}")
+        return socket.socket(family, kind, protocol)
+
     async def close(self) -> None:
         """Keep the executor: it belongs to the stage."""
 
 
-def _look_up(host: str, port: int, family: socket.AddressFamily) -> list[str]:
+def system_look_up(host: str, port: int, family: socket.AddressFamily) -> list[str]:
+    """Return the addresses that the system's resolver knows for a name.
+
+    Raises:
+        OSError: it does not resolve.
+    """
     try:
         infos = socket.getaddrinfo(host, port, family=family, type=socket.SOCK_STREAM)
     except UnicodeError as error:

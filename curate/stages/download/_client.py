@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-import socket
-import ssl
-import zlib
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+import datetime
+import time
+from dataclasses import dataclass, replace
 
 import aiohttp
 from yarl import URL
 
+from curate.stages.download import _robots
 from curate.stages.download._addresses import PrivateAddress, is_public, literal
+from curate.stages.download._answers import Answer, bad_status, decompressed, failure, too_large
+from curate.stages.download._headers import opted_out, retry_after_s
+from curate.stages.download._hosts import HostDown, Turn
+from curate.stages.download._robots import Rules
+from curate.stages.download._urls import origin, parse
 
 _REDIRECTS = (301, 302, 303, 307, 308)
 _CHUNK_BYTES = 1 << 16
-_MAX_URL = 8192
+_UNPACK_ASIDE_BYTES = 1 << 16
+_ROBOTS_GOOD_S = 86_400.0
+_ROBOTS_REDIRECTS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +30,8 @@ class Limits:
     """Caps on one GET.
 
     Attributes:
-        timeout_s: seconds from the connection to the last byte, redirects included.
+        timeout_s: seconds on the network, from the connection to the last byte, over all
+            redirects; waiting for a place at a host does not count.
         max_bytes: of the body.
         max_redirects: followed before giving up.
     """
@@ -35,183 +42,208 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """What a GET came to.
+class Permissions:
+    """What we may do, and under which name.
 
     Attributes:
-        body: the bytes, or None.
-        status: last HTTP status, or None without an answer.
-        reason: reason code when there is no body.
-        detail: for people.
-        again: whether trying again may help.
+        allow_hosts: literal addresses that are accepted though they are not public.
+        token: name by which ``X-Robots-Tag`` and robots.txt may address us, lower case.
+        disallowed: directives of ``X-Robots-Tag`` that forbid the use, lower case.
+        robots_txt: whether robots.txt is obeyed.
+        robots_retry_s: seconds after which a robots.txt that could not be had is asked again.
     """
 
-    body: bytes | None = None
-    status: int | None = None
-    reason: str | None = None
-    detail: str | None = None
-    again: bool = False
+    allow_hosts: frozenset[str]
+    token: str
+    disallowed: frozenset[str]
+    robots_txt: bool
+    robots_retry_s: float
 
 
 class Fetcher:
-    """GETs over one session."""
+    """GETs over one session.
+
+    Attributes:
+        robots_requests: robots.txt files asked for so far.
+    """
 
     def __init__(
-        self,
-        session: aiohttp.ClientSession,
-        limits: Limits,
-        *,
-        allow_hosts: Collection[str],
-        user_agent_token: str | None,
-        disallowed: Collection[str],
+        self, session: aiohttp.ClientSession, limits: Limits, permissions: Permissions
     ) -> None:
         """Build the fetcher.
 
         Args:
             session: whose connector resolves by ``PublicResolver``.
             limits: caps.
-            allow_hosts: literal addresses that are accepted though they are not public.
-            user_agent_token: name that ``X-Robots-Tag`` may address, lower case.
-            disallowed: directives of ``X-Robots-Tag`` that forbid the use, lower case.
+            permissions: what we may do.
         """
         self._session = session
         self._limits = limits
-        self._allow_hosts = frozenset(allow_hosts)
-        self._token = user_agent_token
-        self._disallowed = frozenset(disallowed)
+        self._may = permissions
+        self.robots_requests = 0
 
-    async def get(self, url: str) -> Answer:
-        """GET once, following redirects. Never raises for what a server or a URL may do."""
+    async def get(self, url: str, turn: Turn) -> Answer:
+        """GET once, following redirects. Never raises for what a server or a URL may do.
+
+        Args:
+            url: absolute.
+            turn: taken at every host on the way; on return still held at the last.
+
+        Raises:
+            HostDown: a host on the way is not asked now.
+        """
+        return await self._follow(url, turn, self._limits, page=True)
+
+    async def _follow(self, url: str, turn: Turn, limits: Limits, *, page: bool) -> Answer:
+        """GET a page, which robots.txt and opt-outs may forbid, or a robots.txt itself."""
+        status: int | None = None
+        left_s = limits.timeout_s
         try:
-            async with asyncio.timeout(self._limits.timeout_s):
-                return await self._follow(url)
-        except TimeoutError:
-            return Answer(reason="timeout", detail=f"{self._limits.timeout_s:g} s", again=True)
-        except PrivateAddress as error:
-            return Answer(reason="private_address", detail=str(error))
-        except (aiohttp.ClientError, OSError, ValueError) as error:
+            target = parse(url)
+        except ValueError as error:
             return failure(error)
-
-    async def _follow(self, url: str) -> Answer:
-        target, status = parse(url), 0
-        for _ in range(self._limits.max_redirects + 1):
-            self._check_literal(target)
-            async with self._session.get(target, allow_redirects=False) as response:
-                if response.status not in _REDIRECTS:
-                    return await self._read(response)
-                location = response.headers.get("Location", "")
-                status = response.status
+        for _ in range(limits.max_redirects + 1):
+            if refusal := self._private(target) or (
+                page and self._may.robots_txt and await self._robots(target, turn)
+            ):
+                return replace(refusal, status=status)
+            host = await turn.at(target.raw_host or "")
+            begun = time.monotonic()
+            answer = await self._ask(target, left_s, limits, page=page, close=host.users <= 1)
+            left_s = max(0.001, left_s - (time.monotonic() - begun))
+            if not isinstance(answer, str):
+                return answer if answer.status else replace(answer, status=status)
+            code, _, location = answer.partition(" ")
+            status = int(code)
             try:
-                if not location:
-                    raise ValueError("no Location")
-                target = parse(str(target.join(URL(location))))
+                target = parse(str(target.join(URL(location))) if location else "")
             except ValueError as error:
                 detail = f"HTTP {status} to {location[:200]!r}: {error}"
                 return Answer(None, status, "bad_redirect", detail)
-        count = self._limits.max_redirects
-        return Answer(None, status, "too_many_redirects", f"more than {count}")
+        return Answer(None, status, "too_many_redirects", f"more than {limits.max_redirects}")
 
-    def _check_literal(self, url: URL) -> None:
-        address = literal(url.host or "")
-        if address is not None and address not in self._allow_hosts and not is_public(address):
-            raise PrivateAddress(f"the URL names {address}")
+    async def _ask(
+        self, url: URL, left_s: float, limits: Limits, *, page: bool, close: bool
+    ) -> Answer | str:
+        """Return the answer, or the status and where it redirects to."""
+        # A host with no other row in line is not kept open: lists name a host or a million.
+        headers = {"Connection": "close"} if close else None
+        try:
+            async with (
+                asyncio.timeout(left_s),
+                self._session.get(url, allow_redirects=False, headers=headers) as response,
+            ):
+                if response.status in _REDIRECTS:
+                    return f"{response.status} {response.headers.get('Location', '')}"
+                if page:
+                    return await self._read(response, limits.max_bytes)
+                return await self._read_robots(response)
+        except aiohttp.ServerTimeoutError as error:
+            return failure(error)
+        except TimeoutError:
+            return Answer(reason="timeout", detail=f"{limits.timeout_s:g} s in all", again=True)
+        except (PrivateAddress, aiohttp.ClientError, OSError, ValueError) as error:
+            return failure(error)
 
-    async def _read(self, response: aiohttp.ClientResponse) -> Answer:
-        status = response.status
+    def _private(self, url: URL) -> Answer | None:
+        address = literal(url.raw_host or "")
+        if address is None or address in self._may.allow_hosts or is_public(address):
+            return None
+        return failure(PrivateAddress(f"the URL names {address}"))
+
+    async def _read(self, response: aiohttp.ClientResponse, limit: int) -> Answer:
+        status, headers = response.status, response.headers
         if status != 200:
-            return bad_status(status, response.reason or "")
-        if directive := self._opted_out(response.headers.getall("X-Robots-Tag", [])):
-            return Answer(None, status, "opt_out", f"X-Robots-Tag: {directive}")
-        limit = self._limits.max_bytes
+            return _refused(response)
+        lines = headers.getall("X-Robots-Tag", [])
+        if line := opted_out(lines, token=self._may.token, disallowed=self._may.disallowed):
+            return Answer(None, status, "opt_out", f"X-Robots-Tag: {line}")
         if (response.content_length or 0) > limit:
             return too_large(status, f"{response.content_length} bytes announced", limit)
-        body = bytearray()
-        async for chunk in response.content.iter_chunked(_CHUNK_BYTES):
-            body += chunk
-            if len(body) > limit:
-                return too_large(status, f"more than {limit} bytes", limit)
-        return decompressed(bytes(body), status, response.headers.get("Content-Encoding"), limit)
+        body = await _body(response, limit)
+        if len(body) > limit:
+            return too_large(status, f"more than {limit} bytes", limit)
+        return await _unpacked(body, response, limit)
 
-    def _opted_out(self, values: Sequence[str]) -> str | None:
-        """Return the header's line that forbids the use; img2dataset's reading of the header."""
-        for value in values:
-            agent, colon, rest = value.partition(":")
-            directives = {part.strip().lower() for part in (rest if colon else agent).split(",")}
-            meant = not colon or agent.strip().lower() == self._token
-            if meant and directives & self._disallowed:
-                return value[:200]
-        return None
+    @staticmethod
+    async def _read_robots(response: aiohttp.ClientResponse) -> Answer:
+        """Return what a robots.txt says, cut at ``_robots.MAX_BYTES``."""
+        if not 200 <= response.status < 300:
+            return _refused(response)
+        body = await _body(response, _robots.MAX_BYTES)
+        if response.headers.get("Content-Encoding") is None:
+            return Answer(body[: _robots.MAX_BYTES], response.status)
+        return await _unpacked(body, response, _robots.MAX_BYTES)
 
+    # -- robots.txt ----------------------------------------------------------------------------
 
-def parse(url: str) -> URL:
-    """Return the URL, without fragment.
+    async def _robots(self, url: URL, turn: Turn) -> Answer | None:
+        """Return why robots.txt keeps us from a URL, or None."""
+        host = turn.hosts.get(url.raw_host or "")
+        host.ask_leave()
+        key = origin(url)
+        loading = host.rules.get(key)
+        if loading is None or (loading.done() and _stale(loading)):
+            loading = host.rules[key] = asyncio.create_task(
+                self._load(key, Turn(turn.hosts, turn.pace))
+            )
+        rules = await asyncio.shield(loading)
+        host.interval_s = max(host.interval_s, rules.delay_s)
+        if rules.refusal is not None:
+            return rules.refusal
+        if rules.allows(url.raw_path_qs):
+            return None
+        return Answer(reason="robots", detail=f"{key}/robots.txt forbids it to {self._may.token}")
 
-    Raises:
-        ValueError: not an absolute http or https URL with a host.
-    """
-    stripped = url.strip()
-    if len(stripped) > _MAX_URL:
-        raise ValueError(f"longer than {_MAX_URL} characters")
-    parsed = URL(stripped)
-    if parsed.scheme not in ("http", "https"):
-        raise ValueError(f"scheme {parsed.scheme!r} is not http or https")
-    if not parsed.host:
-        raise ValueError("no host")
-    literal(parsed.host)
-    return parsed.with_fragment(None)
+    async def _load(self, key: str, turn: Turn) -> Rules:
+        """Ask for an origin's robots.txt; RFC 9309, 2.3.1, says what each failure means.
 
-
-def bad_status(status: int, phrase: str) -> Answer:
-    """Return the answer of a status that is not 200: ``http_404``, ``http_5xx``, ``http_other``."""
-    if 400 <= status < 500:
-        reason = f"http_{status}"
-    else:
-        reason = "http_5xx" if 500 <= status < 600 else "http_other"
-    again = reason == "http_5xx" or status in (408, 425, 429)
-    return Answer(None, status, reason, f"HTTP {status} {phrase[:100]}".strip(), again)
-
-
-def too_large(status: int, detail: str, limit: int) -> Answer:
-    """Return the answer of a body above the cap."""
-    return Answer(None, status, "too_large", f"{detail}, limit {limit}")
-
-
-def decompressed(body: bytes, status: int, encoding: str | None, limit: int) -> Answer:
-    """Undo a content encoding that was sent though none was asked for, within the cap."""
-    name = (encoding or "identity").strip().lower()
-    if name == "identity":
-        return Answer(body, status)
-    if name not in ("gzip", "x-gzip", "deflate"):
-        return Answer(None, status, "protocol", f"Content-Encoding {name[:40]!r} was not asked for")
-    undo = zlib.decompressobj(wbits=47 if "gzip" in name else 15)
-    try:
-        plain = undo.decompress(body, limit + 1)
-    except zlib.error as error:
-        return Answer(None, status, "protocol", f"Content-Encoding {name}: {error}")
-    if len(plain) > limit:
-        return too_large(status, f"more than {limit} bytes unpacked", limit)
-    if not undo.eof:
-        return Answer(None, status, "truncated_body", f"{name} ends early", again=True)
-    return Answer(plain, status)
+        Where nothing is heard of a host at all, rows end with that failure, not with ``robots``.
+        """
+        limits = replace(self._limits, max_bytes=_robots.MAX_BYTES, max_redirects=_ROBOTS_REDIRECTS)
+        self.robots_requests += 1
+        try:
+            async with turn:
+                answer = await self._follow(f"{key}/robots.txt", turn, limits, page=False)
+        except HostDown as error:
+            answer = Answer(reason=error.reason, detail=str(error))
+        now = time.monotonic()
+        if answer.body is not None:
+            text = answer.body.decode("utf-8", "replace")
+            return _robots.parse(text, self._may.token, good_until=now + _ROBOTS_GOOD_S)
+        if answer.reason in ("bad_redirect", "too_many_redirects") or (
+            400 <= (answer.status or 0) < 500
+        ):
+            return Rules(good_until=now + _ROBOTS_GOOD_S)
+        retry_at = now + self._may.robots_retry_s
+        if answer.status is not None:
+            answer = replace(answer, reason="robots", again=False)
+        detail = f"robots.txt: {answer.detail}"
+        return Rules(refusal=replace(answer, detail=detail, again=False), good_until=retry_at)
 
 
-#: Classes of failures below HTTP, the most particular first: reason, and whether to try again.
-_FAILURES: tuple[tuple[tuple[type[Exception], ...], str, bool], ...] = (
-    ((aiohttp.ClientSSLError, ssl.SSLError), "tls", False),
-    ((aiohttp.ServerTimeoutError,), "timeout", True),
-    ((aiohttp.ClientPayloadError,), "truncated_body", True),
-    ((aiohttp.InvalidURL, ValueError), "bad_url", False),
-    ((aiohttp.ClientConnectionError, OSError), "connect", True),
-)
+def _refused(response: aiohttp.ClientResponse) -> Answer:
+    now = datetime.datetime.now(datetime.UTC)
+    wait_s = retry_after_s(response.headers.get("Retry-After"), now=now)
+    return bad_status(response.status, response.reason or "", wait_s)
 
 
-def failure(error: Exception) -> Answer:
-    """Return the class of what went wrong below HTTP."""
-    detail = (" ".join(str(error).split()) or type(error).__name__)[:300]
-    if isinstance(error, aiohttp.ClientConnectorDNSError):
-        temporary = error.os_error.errno == socket.EAI_AGAIN
-        return Answer(reason="dns", detail=detail, again=temporary)
-    for classes, reason, again in _FAILURES:
-        if isinstance(error, classes):
-            return Answer(reason=reason, detail=detail, again=again)
-    return Answer(reason="protocol", detail=detail)
+async def _body(response: aiohttp.ClientResponse, limit: int) -> bytes:
+    """Return the body as sent; of a longer one a little more than the limit."""
+    body = bytearray()
+    async for chunk in response.content.iter_chunked(_CHUNK_BYTES):
+        body += chunk
+        if len(body) > limit:
+            break
+    return bytes(body)
+
+
+async def _unpacked(body: bytes, response: aiohttp.ClientResponse, limit: int) -> Answer:
+    encoding = response.headers.get("Content-Encoding")
+    if encoding is None or len(body) < _UNPACK_ASIDE_BYTES:
+        return decompressed(body, response.status, encoding, limit)
+    return await asyncio.to_thread(decompressed, body, response.status, encoding, limit)
+
+
+def _stale(loading: asyncio.Task[Rules]) -> bool:
+    return loading.cancelled() or time.monotonic() > loading.result().good_until

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
 
 import pyarrow as pa
 from pydantic import Field, model_validator
@@ -13,9 +16,19 @@ from curate.core import columns
 from curate.core.columns import append_columns
 from curate.core.config import MapConfig, tuning
 from curate.core.stage import Mapped
-from curate.images import MAX_PIXELS, ImageFault, Prepared, prepare
+from curate.images import (
+    MAX_PIXELS,
+    HashList,
+    ImageFault,
+    Prepared,
+    prepare,
+    read_hash_list,
+    sha256_hex,
+)
 from curate.images.codec import EncodeFormat
 from curate.images.resize import Interpolation, ResizeMode
+
+BodyHash = Literal["md5", "sha256", "sha512"]
 
 #: What every row with a picture gets.
 FIELDS = (
@@ -49,6 +62,14 @@ class PictureConfig(MapConfig):
         max_aspect_ratio: greatest longer / shorter side as it came; None for no bound.
         max_pixels: pictures that claim more pixels are refused before they are decoded.
         max_bytes: greatest size of a body, bytes.
+        verify_hash: ``[column, type]``: a column of the list with the hash every body should
+            have, and its type: ``md5``, ``sha256`` or ``sha512``; a null is not checked. None
+            checks nothing.
+        hash_list: file of hashes of pictures that must not be used; such a row stops as
+            ``listed_hash`` and nothing of it is kept. A line is ``TYPE:HEX`` with the type
+            ``md5``, ``sha1``, ``sha256`` or ``sha512`` of the bytes, or ``phash``, the 64-bit
+            hash of the look that curate writes; ``#`` begins a comment.
+        hash_list_distance: bits in which a ``phash`` may differ from a listed one.
         decode_threads: pictures decoded at the same time.
     """
 
@@ -65,6 +86,9 @@ class PictureConfig(MapConfig):
     max_aspect_ratio: float | None = Field(None, ge=1.0, allow_inf_nan=False)
     max_pixels: int = Field(89_478_485, ge=1, le=MAX_PIXELS)
     max_bytes: int = Field(25_000_000, ge=1)
+    verify_hash: tuple[str, BodyHash] | None = None
+    hash_list: str | None = Field(None, min_length=1)
+    hash_list_distance: int = Field(4, ge=0, le=16)
     decode_threads: int = tuning(2, ge=1, le=256)
 
     @model_validator(mode="after")
@@ -86,33 +110,98 @@ class PictureConfig(MapConfig):
             )
         return self
 
+    @model_validator(mode="after")
+    def _listing(self) -> PictureConfig:
+        if self.hash_list is None and "hash_list_distance" in self.model_fields_set:
+            raise ValueError("hash_list_distance without hash_list changes nothing")
+        return self
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """The column of expected hashes, if any."""
+        return (self.verify_hash[0],) if self.verify_hash else ()
+
+    def check(self) -> list[str]:
+        """Return what is wrong with the hash list."""
+        if self.hash_list is None:
+            return []
+        try:
+            read_hash_list(self.hash_list, max_distance=self.hash_list_distance)
+        except OSError as error:
+            return [f"hash_list {self.hash_list!r} cannot be read: {error.strerror or error}"]
+        except ValueError as error:
+            return [f"hash_list {self.hash_list!r}: {error}"]
+        return []
+
+    def identity(self) -> dict[str, Any]:
+        """Return the settings, with the hash list's content in the place of its path."""
+        identity = super().identity()
+        if self.hash_list is not None:
+            try:
+                identity["hash_list"] = sha256_hex(Path(self.hash_list).read_bytes())
+            except OSError:
+                identity["hash_list"] = None
+        return identity
+
     @property
     def writes(self) -> tuple[pa.Field, ...]:
         """The picture, its sizes and its two identities."""
         return FIELDS
 
-    def prepare(self, body: bytes) -> Outcome:
+
+class Preparer:
+    """Turns bodies into pictures or reasons, on the worker; safe to call from many threads."""
+
+    def __init__(self, config: PictureConfig) -> None:
+        """Read the hash list.
+
+        Args:
+            config: whose options hold.
+        """
+        self._config = config
+        self._listed: HashList | None = None
+        if config.hash_list is not None:
+            self._listed = read_hash_list(config.hash_list, max_distance=config.hash_list_distance)
+
+    def expected(self, rows: pa.Table) -> list[str | None]:
+        """Return the hash each row's body should have; null where none is checked."""
+        if self._config.verify_hash is None:
+            return [None] * rows.num_rows
+        return [
+            None if value is None else str(value)
+            for value in rows[self._config.verify_hash[0]].to_pylist()
+        ]
+
+    def __call__(self, body: bytes, expected: str | None) -> Outcome:
         """Check, decode, hash, resize and encode a body; a fault becomes a reason."""
-        quality = self.encode_quality
+        config = self._config
+        if config.verify_hash is not None and expected is not None:
+            kind = config.verify_hash[1]
+            if hashlib.new(kind, body).hexdigest() != expected.strip().lower():
+                return Outcome(
+                    reason="hash_mismatch", detail=f"{kind} of {len(body)} bytes differs"
+                )
+        quality = config.encode_quality
         if quality is None:
-            quality = 3 if self.encode_format == "png" else 95
-        area, ratio = self.max_image_area, self.max_aspect_ratio
+            quality = 3 if config.encode_format == "png" else 95
+        area, ratio = config.max_image_area, config.max_aspect_ratio
         try:
             return Outcome(
                 prepare(
                     body,
-                    size=self.resize,
-                    mode=self.resize_mode,
-                    only_if_bigger=self.resize_only_if_bigger,
-                    upscale_interpolation=self.upscale_interpolation,
-                    downscale_interpolation=self.downscale_interpolation,
-                    encode_format=self.encode_format,
+                    size=config.resize,
+                    mode=config.resize_mode,
+                    only_if_bigger=config.resize_only_if_bigger,
+                    upscale_interpolation=config.upscale_interpolation,
+                    downscale_interpolation=config.downscale_interpolation,
+                    encode_format=config.encode_format,
                     encode_quality=quality,
-                    skip_reencode=self.skip_reencode,
-                    min_image_size=self.min_image_size,
+                    skip_reencode=config.skip_reencode,
+                    min_image_size=config.min_image_size,
                     max_image_area=math.inf if area is None else area,
                     max_aspect_ratio=math.inf if ratio is None else ratio,
-                    max_pixels=self.max_pixels,
+                    max_pixels=config.max_pixels,
+                    listed=self._listed,
                 )
             )
         except ImageFault as fault:

@@ -13,15 +13,15 @@ from pydantic import Field
 
 from curate.core.resources import Resources
 from curate.core.stage import Mapped, MapStage
-from curate.stages.download._pictures import Outcome, PictureConfig, with_pictures
+from curate.stages.download._pictures import Outcome, PictureConfig, Preparer, with_pictures
 
 
 class Config(PictureConfig):
     """Open ``path`` below a folder, check, resize and encode; rows that fail stop with a reason.
 
     Reasons: ``no_path``, ``missing_file``, ``outside_root`` (absolute paths, ``..``, symbolic
-    links that lead out), ``unreadable_file``, ``too_large`` (bytes, or ``max_image_area``), and
-    those of ``ImageFault``.
+    links that lead out), ``unreadable_file``, ``too_large`` (bytes, or ``max_image_area``),
+    ``hash_mismatch``, and those of ``ImageFault``.
 
     Attributes:
         root: the folder that the paths are relative to: the ``path`` of ``image_folder``.
@@ -32,7 +32,7 @@ class Config(PictureConfig):
     @property
     def reads(self) -> tuple[str, ...]:
         """The path below the root."""
-        return ("path",)
+        return ("path", *super().reads)
 
     @property
     def resources(self) -> Resources:
@@ -44,8 +44,9 @@ class Config(PictureConfig):
         return {key: value for key, value in super().identity().items() if key != "root"}
 
     def check(self) -> list[str]:
-        """Return what is wrong with the folder."""
-        return [] if Path(self.root).is_dir() else [f"root {self.root!r} is no folder"]
+        """Return what is wrong with the folder or the hash list."""
+        folder = [] if Path(self.root).is_dir() else [f"root {self.root!r} is no folder"]
+        return folder + super().check()
 
     def build(self) -> Load:
         """Build the stage."""
@@ -59,12 +60,14 @@ class Load(MapStage):
         self._config = config
         self._root = Path(config.root)
         self._pool: ThreadPoolExecutor | None = None
+        self._prepare: Preparer | None = None
 
     def setup(self) -> None:
         """Start the threads."""
         # OpenCV would start threads of its own in each of ours.
         cv2.setNumThreads(1)
         self._root = self._root.resolve()
+        self._prepare = Preparer(self._config)
         self._pool = ThreadPoolExecutor(self._config.decode_threads, "curate-decode")
 
     def close(self) -> None:
@@ -75,17 +78,19 @@ class Load(MapStage):
 
     def __call__(self, rows: pa.Table) -> Mapped:
         """Load one partition; results in row order."""
-        assert self._pool is not None, "the stage is set up"
-        outcomes = list(self._pool.map(self._load, rows["path"].to_pylist()))
+        assert self._pool is not None and self._prepare is not None, "the stage is set up"
+        expected = self._prepare.expected(rows)
+        outcomes = list(self._pool.map(self._load, rows["path"].to_pylist(), expected))
         return with_pictures(rows, outcomes)
 
-    def _load(self, path: str | None) -> Outcome:
+    def _load(self, path: str | None, expected: str | None) -> Outcome:
+        assert self._prepare is not None
         if path is None or not path.strip():
             return Outcome(reason="no_path")
         try:
             inside = (self._root / path).resolve()
             fault = self._refused(inside, path)
-            return fault or self._config.prepare(inside.read_bytes())
+            return fault or self._prepare(inside.read_bytes(), expected)
         except FileNotFoundError:
             return Outcome(reason="missing_file", detail=path[:300])
         except (OSError, ValueError, RuntimeError) as error:

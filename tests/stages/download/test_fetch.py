@@ -31,7 +31,8 @@ def _rows(urls: list[str | None]) -> pa.Table:
 
 
 def _fetch(site: Site, urls: list[str | None], **options: Any) -> Mapped:
-    config = Config(**{"resolve": site.resolve, "backoff_s": 0.01, "timeout_s": 5, **options})
+    base = {"resolve": site.resolve, "backoff_s": 0.01, "timeout_s": 5, "robots_txt": False}
+    config = Config(**{**base, **options})
     stage = config.build()
     with stage.ready():
         got = stage(_rows(urls))
@@ -63,7 +64,10 @@ def test_pictures_come_back_in_row_order(site: Site) -> None:
         assert (row["height"], row["http_status"]) == (32, 200)
         assert decode(row["image"]).shape == (32, row["width"], 3)
         assert row["phash"] is not None
-    assert got.notes == {"bytes": sum(map(len, bodies)), "requests": 20, "retries": 0}
+    assert got.notes == {
+        **{"bytes": sum(map(len, bodies)), "requests": 20, "retries": 0},
+        **{"robots_requests": 0, "slowdowns": 0},
+    }
 
 
 @pytest.mark.parametrize(
