@@ -97,7 +97,8 @@ class MedModel(PreTrainedModel):  # type: ignore[misc]
         self.image_projection = nn.Linear(config.hidden_size, config.projection_size)
         self.text_projection = nn.Linear(config.hidden_size, config.projection_size)
         self.log_logit_scale = nn.Parameter(torch.tensor(config.start_log_scale))
-        self.itm_head = nn.Linear(config.hidden_size + config.projection_size, 2)
+        product_size = config.projection_size if config.itm_evidence == "product" else 0
+        self.itm_head = nn.Linear(config.hidden_size + product_size, 2)
         self.lm_head = LmHead(config)
         self.post_init()
 
@@ -192,10 +193,10 @@ class MedModel(PreTrainedModel):  # type: ignore[misc]
     ) -> Tensor:
         """Return ITM logits [B, 2]: unmatched, matched.
 
-        The first token is replaced by [ENC] here, whatever it was. The head reads its state, and
-        the product of the grounded text's embedding and the image's (as in ViLBERT, section 3.1,
-        https://arxiv.org/abs/1908.02265): a matcher that had to discover products by itself would
-        stay at chance for thousands of steps.
+        The first token is replaced by [ENC] here, whatever it was. The head reads its state; with
+        ``itm_evidence: product`` also the product of the grounded text's embedding and the image's
+        (as in ViLBERT, section 3.1, https://arxiv.org/abs/1908.02265): a small matcher that has to
+        discover products by itself stays at chance for thousands of steps.
 
         Args:
             ids_BL: token ids, as for ``encode_texts``.
@@ -206,14 +207,17 @@ class MedModel(PreTrainedModel):  # type: ignore[misc]
         grounded = ids_BL.clone()
         grounded[:, 0] = self.config.enc_token_id
         x_BLD = self.text.encode(grounded, mask_BL, image_tokens_IMD, image_rows_B)
+        if self.config.itm_evidence == "state":
+            logits_B2: Tensor = self.itm_head(x_BLD[:, 0])
+            return logits_B2
         image_embeds_BP = self.project_images(image_tokens_IMD)
         if image_rows_B is not None:
             image_embeds_BP = image_embeds_BP[image_rows_B]
         product_BP = self._project_texts(x_BLD, mask_BL) * image_embeds_BP
         # unit vectors of P numbers: times P, so that a product is of the size of a state
         evidence = torch.cat([x_BLD[:, 0], product_BP * self.config.projection_size], -1)
-        logits: Tensor = self.itm_head(evidence)
-        return logits
+        logits_B2 = self.itm_head(evidence)
+        return logits_B2
 
     def decode_logits(
         self,

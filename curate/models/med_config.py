@@ -10,6 +10,7 @@ from transformers import PreTrainedConfig
 
 TOWERS = ("efficientnet_lite", "vit")
 TEXT_POOLS = ("first", "mean")
+ITM_EVIDENCE = ("state", "product")
 
 
 class MedConfig(PreTrainedConfig):  # type: ignore[misc]
@@ -34,6 +35,8 @@ class MedConfig(PreTrainedConfig):  # type: ignore[misc]
         dropout: probability of dropping an activation or an attention weight in training.
         layer_norm_eps: epsilon of the text transformer's layer norms.
         text_pool: a text's embedding is its ``first`` token's, or the ``mean`` of its tokens'.
+        itm_evidence: what the ITM head reads: the ``state`` of [ENC], as BLIP; or beside it the
+            ``product`` of the grounded text's embedding and the image's.
         projection_size: width of the space that ITC compares in.
         start_temperature: ITC temperature of a new model.
         initializer_range: standard deviation of new embeddings.
@@ -55,6 +58,7 @@ class MedConfig(PreTrainedConfig):  # type: ignore[misc]
     dropout: float = 0.1
     layer_norm_eps: float = 1e-12
     text_pool: str = "first"
+    itm_evidence: str = "state"
     projection_size: int = 256
     start_temperature: float = 0.07
     initializer_range: float = 0.02
@@ -79,6 +83,10 @@ class MedConfig(PreTrainedConfig):  # type: ignore[misc]
             raise ValueError(f"image_tower is {self.image_tower!r}; one of {', '.join(TOWERS)}")
         if self.text_pool not in TEXT_POOLS:
             raise ValueError(f"text_pool is {self.text_pool!r}; one of {', '.join(TEXT_POOLS)}")
+        if self.itm_evidence not in ITM_EVIDENCE:
+            raise ValueError(
+                f"itm_evidence is {self.itm_evidence!r}; one of {', '.join(ITM_EVIDENCE)}"
+            )
         if self.hidden_size % self.num_attention_heads:
             raise ValueError(
                 f"hidden_size {self.hidden_size} is not a multiple of "
