@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from curate.barriers import resolve_barrier
-from curate.core.atomic import read_json, write_json
+from curate.core.atomic import write_json
 from curate.core.ledger import check_rows, merge_counts
 from curate.core.partition import Partition, Register
 from curate.core.plan import LegPlan, Node, PassPlan, Plan
@@ -158,8 +158,8 @@ class PassRunner:
 
     def _is_done(self, one: PassPlan) -> bool:
         for leg in one.legs:
-            path = self._store.done_file(leg.node)
-            if not path.exists() or read_json(path)["partitions"] != self._expected(leg.node):
+            totals = Totals.load(self._store.done_file(leg.node))
+            if totals is None or totals.partitions != self._expected(leg.node):
                 return False
         return True
 
@@ -200,8 +200,9 @@ class PassRunner:
         last = [leg for leg in before if leg.is_leg][-1]
         numbers = sorted(self._store.committed(last))
         path = self._store.done_file(node)
-        if path.exists() and read_json(path)["partitions"] == len(numbers):
-            self._note_totals(node)
+        before_now = Totals.load(path)
+        if before_now is not None and before_now.partitions == len(numbers):
+            self._result.totals.append((node, before_now))
             return
         self._watcher.barrier(node, None)
         path.unlink(missing_ok=True)
@@ -221,13 +222,13 @@ class PassRunner:
 
     def _write_totals(self, node: Node, totals: Totals) -> None:
         path = self._store.done_file(node)
-        value = totals.to_json()
-        if not path.exists() or read_json(path) != value:
-            write_json(path, value)
+        if Totals.load(path) != totals:
+            write_json(path, totals.to_json())
         self._result.totals.append((node, totals))
 
     def _note_totals(self, node: Node) -> None:
-        totals = Totals.from_json(read_json(self._store.done_file(node)))
+        totals = Totals.load(self._store.done_file(node))
+        assert totals is not None  # as _is_done has seen
         self._result.totals.append((node, totals))
 
     def _check_laws(self) -> None:

@@ -8,7 +8,6 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from curate.core.atomic import read_json
 from curate.core.lease import owner_of
 from curate.core.plan import Node
 from curate.core.selection import Selection, list_selections
@@ -54,10 +53,9 @@ def run_status(root: Path) -> dict[str, Any]:
 
 
 def _step(store: RunStore, node: Node) -> dict[str, Any]:
-    done_file = store.done_file(node)
-    if done_file.exists():
-        totals = Totals.from_json(read_json(done_file))
-    else:
+    totals = Totals.load(store.done_file(node))
+    complete = totals is not None
+    if totals is None:
         totals = Totals()
         for number in store.committed(node) if node.is_leg else ():
             receipt = store.receipt(node, number)
@@ -66,7 +64,7 @@ def _step(store: RunStore, node: Node) -> dict[str, Any]:
     return {
         "step": "+".join(node.stages),
         "kind": "leg" if node.is_leg else "barrier",
-        "complete": done_file.exists(),
+        "complete": complete,
         **totals.to_json(),
     }
 

@@ -39,7 +39,7 @@ def storage_errors(path: Path) -> Iterator[None]:
                 f"not allowed to write {path} ({error.strerror}): "
                 "give another output folder or mend its permissions"
             ) from error
-        raise
+        raise StoreError(f"cannot write {path}: {error.strerror or error}") from error
 
 
 def write_whole(

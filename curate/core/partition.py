@@ -10,7 +10,7 @@ from __future__ import annotations
 import bisect
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -115,26 +115,25 @@ class Register:
     def listed(self, source: Source, spool: Path, partition_rows: int) -> Iterator[Partition]:
         """List the source, register what is new, and yield every partition as soon as it is known.
 
+        A source yields the files it knows first, so that another list is found out before
+        anything of it is registered.
+
         Raises:
             SourceError: a registered file changed.
             OtherRun: a registered file is gone from the source: another list, or files moved away.
         """
         entries = {entry.file.name: index for index, entry in enumerate(self._entries)}
-        seen: set[str] = set()
+        awaited = dict.fromkeys(entries)
         for file in source.files(spool, self.known):
-            seen.add(file.name)
             if file.name not in entries:
+                _check_none_gone(awaited)
                 entries[file.name] = len(self._entries)
                 self._append(_Entry(self.num_partitions, partition_rows, file))
             else:
+                awaited.pop(file.name, None)
                 self._refresh(entries[file.name], file)
             yield from self._partitions(self._entries[entries[file.name]])
-        gone = [name for name in entries if name not in seen]
-        if gone:
-            raise OtherRun(
-                f"{len(gone)} file(s) this run was made from are not in its source any more "
-                f"(first: {gone[0]!r}): give another list another output folder, or put them back"
-            )
+        _check_none_gone(awaited)
         self._complete = True
 
     def _refresh(self, index: int, file: SourceFile) -> None:
@@ -192,3 +191,12 @@ class Register:
                 stop = min(start + entry.partition_rows, entry.file.rows)
                 return Partition(number, entry.file, start, stop)
         raise KeyError(f"no partition {number}: there are {self.num_partitions}")
+
+
+def _check_none_gone(awaited: Mapping[str, None]) -> None:
+    if awaited:
+        raise OtherRun(
+            f"{len(awaited)} file(s) this run was made from are not in its source any more "
+            f"(first: {next(iter(awaited))!r}): give another list another output folder, "
+            "or put them back"
+        )

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
+from curate.core.atomic import read_json
+from curate.core.errors import StoreError
 from curate.core.ledger import merge_counts
 from curate.core.store import Receipt
 
@@ -57,6 +60,20 @@ class Totals:
     def from_json(cls, value: Mapping[str, Any]) -> Totals:
         """Read what ``to_json`` wrote."""
         return cls(**value)
+
+    @classmethod
+    def load(cls, path: Path) -> Totals | None:
+        """Read the totals of a complete step.
+
+        Returns:
+            None when there are none, or the file is damaged: it is made again from the commits.
+        """
+        if not path.exists():
+            return None
+        try:
+            return cls.from_json(read_json(path))
+        except (StoreError, TypeError):
+            return None
 
     @property
     def num_dropped(self) -> int:

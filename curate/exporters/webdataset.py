@@ -8,8 +8,10 @@ with checksums is written last.
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import shutil
+import tarfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any, Literal
@@ -157,15 +159,23 @@ class _Shard:
         return self._head is not None
 
     def write(self, file: IO[bytes]) -> None:
-        import webdataset
+        with tarfile.open(fileobj=file, mode="w", format=tarfile.USTAR_FORMAT) as tar:
+            sample = self._head
+            while sample is not None:
+                _add(tar, sample)
+                self.count += 1
+                sample = next(self._samples, None) if self.count < self._limit else None
 
-        writer = webdataset.TarWriter(file, mtime=0.0, user="curate", group="curate", mode=0o644)
-        sample = self._head
-        while sample is not None:
-            writer.write(sample)
-            self.count += 1
-            sample = next(self._samples, None) if self.count < self._limit else None
-        writer.close()
+
+def _add(tar: tarfile.TarFile, sample: Mapping[str, str | bytes]) -> None:
+    key = str(sample["__key__"])
+    for suffix in sorted(name for name in sample if name != "__key__"):
+        value = sample[suffix]
+        body = value.encode() if isinstance(value, str) else value
+        info = tarfile.TarInfo(f"{key}.{suffix}")
+        info.size, info.mtime, info.mode = len(body), 0, 0o644
+        info.uname = info.gname = "curate"
+        tar.addfile(info, io.BytesIO(body))
 
 
 def _sha256(path: Path) -> str:

@@ -7,16 +7,18 @@ holds, so an append that a kill left unreported is never repeated.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 from pydantic import Field
 
-from curate.core.atomic import read_json, write_json
+from curate.core.atomic import read_json, storage_errors, write_json
 from curate.core.config import SinkConfig
-from curate.core.errors import StoreError
+from curate.core.errors import StorageFull, StoreError
 from curate.core.stage import Progress, Sink
 from curate.core.table import CommittedTable
 
@@ -48,8 +50,13 @@ class LanceSink(Sink):
         """Append the partitions the view does not hold yet; rebuild it when the table is another.
 
         Raises:
-            StoreError: after the appends the view's rows are not the table's.
+            StorageFull: no room left.
+            StoreError: the view cannot be written, or its rows are not the table's afterwards.
         """
+        with _lance_errors(table.store.root / f"{TABLE_NAME}.lance"):
+            return self._index(table, progress)
+
+    def _index(self, table: CommittedTable, progress: Progress) -> Mapping[str, Any]:
         import lancedb
 
         root = table.store.root
@@ -97,6 +104,24 @@ class LanceSink(Sink):
                 f"{table.store.root / (TABLE_NAME + '.lance')} and run again to rebuild it"
             )
         return {"rows": rows, "appended_partitions": appended}
+
+
+@contextlib.contextmanager
+def _lance_errors(path: Path) -> Iterator[None]:
+    """Turn what Lance says of a disk into our errors; it raises whatever its layers raise."""
+    try:
+        with storage_errors(path):
+            yield
+    except (RuntimeError, ValueError, pa.ArrowException) as error:
+        if "No space left on device" in str(error):
+            raise StorageFull(
+                f"no room left to write {path}: free some space and run the same command again; "
+                "everything committed so far stays valid"
+            ) from error
+        raise StoreError(
+            f"the LanceDB view {path} cannot be used: {error}; the table itself is whole, "
+            "and the view is made again when it is removed"
+        ) from error
 
 
 def _table_names(database: Any) -> list[str]:
