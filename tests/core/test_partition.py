@@ -76,7 +76,7 @@ def test_every_row_stands_in_exactly_one_partition_also_when_the_list_grows(
 
 def test_a_new_file_between_old_ones_gets_numbers_at_the_end(tmp_path: Path) -> None:
     listed(tmp_path, {"a": 10, "c": 20})
-    after = listed(tmp_path, {"a": 10, "b": 10, "c": 20})
+    after = listed(tmp_path, {"a": 10, "c": 20, "b": 10})  # sources yield what they know first
     assert {(one.number, one.file.name) for one in after} == {
         (0, "a"),
         (1, "c"),
@@ -126,6 +126,9 @@ def test_a_file_that_is_gone_means_another_list(tmp_path: Path) -> None:
     listed(tmp_path, {"a": 10, "b": 1})
     with pytest.raises(OtherRun, match=r"1 file\(s\) .* not in its source .*\(first: 'b'\)"):
         listed(tmp_path, {"a": 10, "c": 5})
+    # and nothing of the other list is left behind
+    assert set(Register(tmp_path / "files.jsonl").known) == {"a", "b"}
+    assert len(listed(tmp_path, {"a": 10, "b": 1})) == 2
 
 
 def test_the_register_is_one_json_line_a_file(tmp_path: Path) -> None:

@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -51,6 +53,16 @@ def test_totals_are_sums_whatever_the_order(found: list[Receipt]) -> None:
 def test_totals_come_back_from_json(found: list[Receipt]) -> None:
     got = total(found)
     assert Totals.from_json(json.loads(json.dumps(got.to_json()))) == got
+
+
+@pytest.mark.parametrize("body", [None, "", "{", "[]", '{"other": 1}'])
+def test_totals_that_are_gone_or_damaged_are_none(tmp_path: Path, body: str | None) -> None:
+    path = tmp_path / "done.json"
+    if body is not None:
+        path.write_text(body)
+    assert Totals.load(path) is None
+    path.write_text(json.dumps(Totals(partitions=3).to_json()))
+    assert Totals.load(path) == Totals(partitions=3)
 
 
 def test_adding_leaves_the_receipt_alone() -> None:

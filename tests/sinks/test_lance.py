@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -119,6 +120,19 @@ def test_a_view_that_somebody_changed_is_not_passed_over(tmp_path: Path) -> None
     view(tmp_path).delete("width = 20")
     with pytest.raises(StoreError, match=r"has 3 rows and the table 4: remove .*table\.lance"):
         index(table)
+
+
+def test_a_view_that_is_damaged_says_how_to_mend_it(tmp_path: Path) -> None:
+    table = made(tmp_path)
+    index(table)
+    for path in (tmp_path / "table.lance" / "data").iterdir():
+        path.write_bytes(b"damaged")
+    with pytest.raises(
+        StoreError, match=r"table\.lance cannot be used: .*made again when it is removed"
+    ):
+        index(commit_table(tmp_path, [[row(50)]], extra=EXTRA, first=4))
+    shutil.rmtree(tmp_path / "table.lance")
+    assert index(CommittedTable.open(tmp_path))[0]["rows"] == 5
 
 
 def test_a_table_without_rows(tmp_path: Path) -> None:
