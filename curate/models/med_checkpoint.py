@@ -29,6 +29,7 @@ def load_med(folder: Path) -> tuple[MedModel, PreTrainedTokenizerFast]:
         ModelError: no such folder, no weights in it, or a checkpoint of another family.
     """
     import torch
+    from safetensors import SafetensorError
 
     from curate.models.med import MedModel
     from curate.models.med_tokenizer import load_tokenizer
@@ -44,7 +45,12 @@ def load_med(folder: Path) -> tuple[MedModel, PreTrainedTokenizerFast]:
     if kind != "med":
         raise ModelError(f"{folder} holds a checkpoint of the family {kind!r}; this needs 'med'")
     with quiet_transformers():
-        model: MedModel = MedModel.from_pretrained(folder, dtype=torch.float32)
+        try:
+            model: MedModel = MedModel.from_pretrained(folder, dtype=torch.float32)
+        except (RuntimeError, ValueError, OSError, SafetensorError) as error:
+            raise ModelError(
+                f"the weights in {folder} are not those of its config.json: {error}"
+            ) from error
         return model.eval(), load_tokenizer(folder)
 
 

@@ -27,7 +27,9 @@ def med_tokenizer() -> PreTrainedTokenizerFast:
     return build_tokenizer(word_pieces(TEXTS, 150))
 
 
-def med_config(*, tower: str = "vit", pool: str = "first", vocab_size: int = 157) -> MedConfig:
+def med_config(
+    *, tower: str = "vit", pool: str = "first", evidence: str = "state", vocab_size: int = 157
+) -> MedConfig:
     """Return a config of two narrow layers and pictures of 32 pixels."""
     vit = {
         **{"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2},
@@ -45,18 +47,25 @@ def med_config(*, tower: str = "vit", pool: str = "first", vocab_size: int = 157
         max_text_tokens=20,
         projection_size=12,
         text_pool=pool,
+        itm_evidence=evidence,
     )
 
 
 def med_model(
-    *, tower: str = "vit", pool: str = "first", seed: int = 0, spread: float = 0.2
+    *,
+    tower: str = "vit",
+    pool: str = "first",
+    evidence: str = "state",
+    seed: int = 0,
+    spread: float = 0.2,
 ) -> MedModel:
     """Return a model in evaluation mode whose every weight matters.
 
     ``spread`` is the deviation of its weights, those that a new model starts at zero included.
     """
     torch.manual_seed(seed)
-    model = MedModel(med_config(tower=tower, pool=pool, vocab_size=len(med_tokenizer())))
+    size = len(med_tokenizer())
+    model = MedModel(med_config(tower=tower, pool=pool, evidence=evidence, vocab_size=size))
     with torch.no_grad():
         for name, weight in model.named_parameters():
             if weight.ndim > 1 and not name.startswith("image_tower."):

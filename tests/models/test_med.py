@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -36,9 +37,11 @@ def test_shapes_and_unit_norms(tower: str) -> None:
             torch.testing.assert_close(embeds.norm(dim=-1), torch.ones(5))
 
 
-@pytest.mark.parametrize("pool", ["first", "mean"])
-def test_padding_changes_no_score(pool: str) -> None:
-    model = med_model(pool=pool)
+@pytest.mark.parametrize(
+    ("pool", "evidence"), [("first", "state"), ("mean", "state"), ("mean", "product")]
+)
+def test_padding_changes_no_score(pool: str, evidence: str) -> None:
+    model = med_model(pool=pool, evidence=evidence)
     ids, mask = tokenize(med_tokenizer(), TEXTS, 20)
     wide_ids, wide_mask = padded(ids, mask, 5)
     with torch.no_grad():
@@ -53,8 +56,9 @@ def test_padding_changes_no_score(pool: str) -> None:
         torch.testing.assert_close(alone[0], model.fuse(ids, mask, images)[3], atol=1e-5, rtol=0)
 
 
-def test_image_rows_stand_for_repeated_images() -> None:
-    model = med_model()
+@pytest.mark.parametrize("evidence", ["state", "product"])
+def test_image_rows_stand_for_repeated_images(evidence: str) -> None:
+    model = med_model(evidence=evidence)
     ids, mask = tokenize(med_tokenizer(), TEXTS, 20)
     rows = torch.tensor([1, 0, 1, 1, 0])
     with torch.no_grad():
@@ -75,6 +79,22 @@ def test_fusion_sees_enc_whatever_the_first_token() -> None:
         images = model.encode_images(pixels(5))
         torch.testing.assert_close(model.fuse(ids, mask, images), model.fuse(other, mask, images))
     assert ids[0, 0] == model.config.cls_token_id
+
+
+def test_a_new_matcher_with_the_product_can_read_itc_s_cosine() -> None:
+    torch.manual_seed(0)
+    model = MedModel(med_config(evidence="product", pool="mean")).eval()
+    ids, mask = tokenize(med_tokenizer(), TEXTS, 20)
+    ids[:, 0] = model.config.enc_token_id  # then the grounded text begins as the plain one
+    with torch.no_grad():
+        model.itm_head.weight.zero_()
+        model.itm_head.weight[1, 24:] = 1 / model.config.projection_size
+        model.itm_head.bias.zero_()
+        images = model.encode_images(pixels(5))
+        cosines = (model.encode_texts(ids, mask) * model.project_images(images)).sum(-1)
+        logits = model.fuse(ids, mask, images)
+    torch.testing.assert_close(logits[:, 1], cosines)
+    assert cosines.std() > 1e-3
 
 
 def test_the_decoder_cannot_see_what_follows() -> None:
@@ -192,6 +212,10 @@ def test_a_folder_that_is_no_med_checkpoint_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"it has no config\.json"):
         load_med(tmp_path)
     save_med(tmp_path, med_model(), med_tokenizer())
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(config | {"projection_size": 99}))
+    with pytest.raises(ModelError, match=r"not those of its config\.json"):
+        load_med(tmp_path)
     (tmp_path / "config.json").write_text('{"model_type": "blip"}')
     with pytest.raises(ModelError, match="family 'blip'"):
         load_med(tmp_path)
@@ -218,9 +242,8 @@ def test_a_new_model_ignores_images_until_it_learns_to_look() -> None:
     model = MedModel(med_config()).eval()
     ids, mask = tokenize(med_tokenizer(), TEXTS, 20)
     with torch.no_grad():
-        first = model.fuse(ids, mask, model.encode_images(pixels(5)))
-        second = model.fuse(ids, mask, model.encode_images(pixels(5, seed=1)))
-    assert torch.equal(first, second)
+        grounded = model.text.encode(ids, mask, model.encode_images(pixels(5)))
+    assert torch.equal(grounded, model.text.encode(ids, mask))
     model.fuse(ids, mask, model.encode_images(pixels(5))).sum().backward()
     projection = model.text.layers[0].image_attention.attention.output.weight
     assert projection.grad is not None
@@ -232,6 +255,7 @@ def test_a_new_model_ignores_images_until_it_learns_to_look() -> None:
     [
         ({"image_tower": "resnet"}, "efficientnet_lite, vit"),
         ({"text_pool": "last"}, "first, mean"),
+        ({"itm_evidence": "none"}, "state, product"),
         ({"hidden_size": 30, "num_attention_heads": 4}, "not a multiple"),
     ],
 )

@@ -26,10 +26,13 @@ def test_a_recipe_is_read_and_survives_a_round_trip(tmp_path: Path) -> None:
     assert PretrainConfig.model_validate(recipe.model_dump(mode="json", by_alias=True)) == recipe
 
 
-@pytest.mark.parametrize("name", ["curate_tiny.yaml"])
-def test_the_shipped_recipes_are_valid(name: str) -> None:
-    folder = Path(__file__).parents[2] / "pipelines" / "pretrain"
-    assert load_pretrain_recipe(folder / name).name
+SHIPPED = sorted((Path(__file__).parents[2] / "pipelines" / "pretrain").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+def test_the_shipped_recipes_are_valid(path: Path) -> None:
+    assert len(SHIPPED) >= 3
+    assert load_pretrain_recipe(path).name
 
 
 def test_all_problems_are_told_at_once_with_their_lines(tmp_path: Path) -> None:
