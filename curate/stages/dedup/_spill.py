@@ -87,7 +87,7 @@ class Spill:
         for start, stop in zip([0, *edges], [*edges, len(bucket)], strict=True):
             path = self._path(int(bucket[start]))
             with storage_errors(path), path.open("ab") as file:
-                records[start:stop].tofile(file)
+                file.write(records[start:stop].tobytes())  # tofile hides why it failed
 
     def _path(self, bucket: int) -> Path:
         return self._folder / f"{bucket:04d}"
