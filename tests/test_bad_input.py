@@ -401,3 +401,25 @@ def test_no_permission_to_go_on_with_a_run(tmp_path: Path) -> None:
         options = ("--kind", "threshold", "--name", "x", "--set", "column=none", "--set", "min=0")
         assert "reads the scores 'none'" in refused("select", folder, *options)
     assert curate("run", path).exit_code == 0
+
+
+def test_a_disk_that_fills_while_a_list_is_copied(tmp_path: Path) -> None:
+    rows = "".join(f"http://x.test/{n * 7919 % 10_007},a red dog {n}\n" for n in range(20_000))
+    path = listed(tmp_path, "a.csv", "url,text\n" + rows)
+    with small_disk(tmp_path / "disk", 100) as disk:
+        assert "no room left to write" in refused("run", path, "--output", disk / "run")
+        assert not list((disk / "run").rglob("*.tmp"))
+
+
+def test_a_disk_that_fills_while_duplicates_are_looked_for(tmp_path: Path) -> None:
+    rows = [f"http://x.test/{n * 7919 % 10_007},a red dog {n}\n" for n in range(20_000)]
+    (tmp_path / "a.csv").write_text("url,text\n" + "".join(rows))
+    source = {"kind": "url_list", "path": str(tmp_path / "a.csv"), "partition_rows": 100_000}
+    recipe = list_recipe(tmp_path, tmp_path / "a.csv", source=source)
+    recipe["stages"].append({"kind": "exact"})
+    path = write_recipe(tmp_path / "r.yaml", recipe)
+    with small_disk(tmp_path / "disk", 20_000) as disk:
+        assert curate("run", path, "--output", disk / "run", "--set", "stages=[]").exit_code == 0
+        _fill(disk / "filler", but_kib=1100)
+        said = refused("run", path, "--output", disk / "run")
+        assert "no room left to write" in said
