@@ -205,6 +205,11 @@ class PretrainConfig(FrozenConfig):
 
     @model_validator(mode="after")
     def _fits_together(self) -> PretrainConfig:
+        if all(objective.from_epoch > 0 for objective in self.objectives):
+            raise ValueError("no objective counts in the first epoch: one needs 'from_epoch: 0'")
+        late = [o.kind for o in self.objectives if o.from_epoch >= self.epochs]
+        if late:
+            raise ValueError(f"{late[0]!r} would begin after the last of {self.epochs} epochs")
         if self.data.cache == "image_tokens" and self.optim.image_lr_scale > 0:
             raise ValueError(
                 "'cache: image_tokens' needs 'image_lr_scale: 0': the tower must not change"

@@ -9,6 +9,7 @@ import contextlib
 import dataclasses
 import json
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -149,7 +150,7 @@ class Trainer:
         log = _Log(metrics, self.recipe.log_every, last=self.steps - 1)
         for step, (epoch, batch) in enumerate(self._batches()):
             rate = set_rate(self.optimizer, self.recipe.optim, step=step, steps=self.steps)
-            losses = self._step(batch)
+            losses = self._step(batch, epoch)
             self._tell(
                 f"epoch {epoch + 1}/{self.recipe.epochs}, {log.line()}", step + 1, self.steps
             )
@@ -169,11 +170,11 @@ class Trainer:
             ):
                 yield epoch, batch
 
-    def _step(self, batch: TextBatch) -> dict[str, Tensor]:
+    def _step(self, batch: TextBatch, epoch: int) -> dict[str, Tensor]:
         import torch
 
         with autocast(self.model.device, self.recipe.precision):
-            losses = self._losses(batch)
+            losses = self._losses(batch, epoch)
         if not losses:
             return {}
         self.optimizer.zero_grad(set_to_none=True)
@@ -183,7 +184,7 @@ class Trainer:
         self.model.clamp_temperature()
         return {**{name: loss.detach() for name, loss in losses.items()}, "grad_norm": norm}
 
-    def _losses(self, batch: TextBatch) -> dict[str, Tensor]:
+    def _losses(self, batch: TextBatch, epoch: int) -> dict[str, Tensor]:
         import torch
 
         from curate.pretrain.objectives._forward import Forward, Pairs
@@ -200,6 +201,8 @@ class Trainer:
         losses: dict[str, Tensor] = {}
         total = torch.zeros((), device=device)
         for objective in self.recipe.objectives:
+            if epoch < objective.from_epoch:
+                continue
             loss = objective.loss(forward)
             losses[objective.kind] = loss
             total = total + objective.weight * loss
@@ -218,6 +221,7 @@ class _Log:
     def __init__(self, file: IO[str], every: int, *, last: int) -> None:
         self.file, self.every, self.last = file, every, last
         self.sums: dict[str, Tensor] = {}
+        self.counts: Counter[str] = Counter()
         self.count = self.pictures = 0
         self.since = time.monotonic()
         self.shown: dict[str, float] = {}
@@ -229,16 +233,18 @@ class _Log:
         if losses:
             self.count += 1
         self.pictures += pictures
+        self.counts.update(losses.keys())
         for name, value in losses.items():
             self.sums[name] = self.sums[name] + value if name in self.sums else value
         if ((step + 1) % self.every and step != self.last) or not self.count:
             return
         rate = self.pictures / max(1e-9, time.monotonic() - self.since)
-        self.shown = {name: float(value) / self.count for name, value in self.sums.items()}
+        self.shown = {name: float(value) / self.counts[name] for name, value in self.sums.items()}
         row = {"step": step + 1, "epoch": epoch + 1, "lr": lr, "images_per_s": round(rate, 2)}
         self.file.write(json.dumps(row | {k: round(v, 6) for k, v in self.shown.items()}) + "\n")
         self.file.flush()
-        self.sums, self.count, self.pictures, self.since = {}, 0, 0, time.monotonic()
+        self.sums, self.counts = {}, Counter()
+        self.count, self.pictures, self.since = 0, 0, time.monotonic()
 
     def line(self) -> str:
         """Return the losses last written, for people."""

@@ -31,7 +31,7 @@ SHIPPED = sorted((Path(__file__).parents[2] / "pipelines" / "pretrain").glob("*.
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
 def test_the_shipped_recipes_are_valid(path: Path) -> None:
-    assert len(SHIPPED) >= 3
+    assert len(SHIPPED) >= 2
     assert load_pretrain_recipe(path).name
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from pydantic import ValidationError
 
 from curate.core.errors import RecipeError, SourceError, StoreError
 from curate.core.pairs import ListSource, Pair
@@ -92,6 +93,26 @@ def test_what_is_written(tmp_path: Path) -> None:
     assert {path.name for path in result.model.iterdir()} >= {
         *("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"),
     }
+
+
+def test_an_objective_counts_from_its_epoch_on(tmp_path: Path) -> None:
+    late = [{"kind": "itc"}, {"kind": "lm", "from_epoch": 1}]
+    result = train(tmp_path / "out", objectives=late, epochs=2, log_every=1)
+    named = [{"itc", "lm"} & row.keys() for row in rows(result)]
+    assert named == [{"itc"}, {"itc"}, {"itc", "lm"}, {"itc", "lm"}]
+    assert [row["loss"] == row["itc"] for row in rows(result)] == [True, True, False, False]
+
+
+@pytest.mark.parametrize(
+    ("objectives", "said"),
+    [
+        ([{"kind": "itc", "from_epoch": 1}], "no objective counts in the first epoch"),
+        (["itc", {"kind": "lm", "from_epoch": 2}], "'lm' would begin after the last of 2 epochs"),
+    ],
+)
+def test_epochs_that_fit_no_objective(objectives: list[object], said: str) -> None:
+    with pytest.raises(ValidationError, match=said):
+        recipe(objectives=objectives, epochs=2)
 
 
 def test_kept_pixels_change_nothing(tmp_path: Path) -> None:

@@ -24,10 +24,13 @@ class ObjectiveConfig(FrozenConfig):
     Attributes:
         kind: the file's name.
         weight: of this loss in the sum.
+        from_epoch: first epoch, from 0, in which it counts. ITC alone first is cheap, and what it
+            teaches is what ITM's evidence and the captions are made of.
     """
 
     kind: str
     weight: float = Field(1.0, gt=0)
+    from_epoch: int = Field(0, ge=0)
 
     @abstractmethod
     def loss(self, forward: Forward) -> Tensor:
