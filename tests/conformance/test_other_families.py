@@ -1,0 +1,287 @@
+"""What every sink, exporter and objective owes, asserted for each file of these families."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import json
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from pydantic import ValidationError
+
+from curate.core.columns import IMAGE, URL
+from curate.core.config import ExporterConfig, FrozenConfig, SinkConfig
+from curate.core.families import FAMILIES, Kind, kinds
+from curate.core.selection import Selection, select
+from curate.core.stage import Exporter, Progress, Sink
+from curate.core.table import CommittedTable
+from curate.models.med import MedModel
+from curate.pretrain.objectives._base import ObjectiveConfig
+from curate.pretrain.objectives._forward import Forward, Pairs
+from curate.stages.selectors.threshold import Config as ThresholdConfig
+from tests.core.tables import Row, Text, commit_table
+from tests.images.pictures import jpeg
+from tests.models.checkpoints import tiny_med
+
+BASES: dict[str, type[FrozenConfig]] = {
+    "sinks": SinkConfig,
+    "exporters": ExporterConfig,
+    "objectives": ObjectiveConfig,
+}
+ALL = [
+    kind for family in BASES for kind in kinds(family).values() if kind.module.startswith("curate.")
+]
+#: What a kind needs beside its defaults; none for a kind not named here.
+OPTIONS: dict[str, dict[str, Any]] = {}
+
+
+def _of(*families: str) -> Any:
+    chosen = [kind for kind in ALL if kind.family in families]
+    return pytest.mark.parametrize("kind", chosen, ids=lambda kind: f"{kind.family}/{kind.name}")
+
+
+every = _of(*BASES)
+
+
+def _config(kind: Kind, **more: Any) -> Any:
+    return kind.config()(**OPTIONS.get(f"{kind.family}/{kind.name}", {}), **more)
+
+
+# -- the file -----------------------------------------------------------------------------------
+
+
+def test_every_family_is_held_to_account_here_or_beside() -> None:
+    beside = (Path(__file__).parent / "test_stages.py").read_text()
+    assert '("sources", *STAGE_FAMILIES, "selectors")' in beside
+    assert set(FAMILIES) - set(BASES) == {
+        *("sources", "download", "filters", "text_filters", "dedup"),
+        *("captioners", "scorers", "selectors"),
+    }
+
+
+@every
+def test_a_file_holds_one_documented_config(kind: Kind) -> None:
+    module = importlib.import_module(kind.module)
+    own = [
+        value
+        for value in vars(module).values()
+        if inspect.isclass(value)
+        and issubclass(value, FrozenConfig)
+        and value.__module__ == kind.module
+    ]
+    assert [value.__name__ for value in own] == ["Config"]
+    assert issubclass(kind.config(), BASES[kind.family])
+    assert inspect.getdoc(kind.config())
+    assert kind.summary() == inspect.cleandoc(module.__doc__ or "").split("\n", 1)[0]
+    assert kind.summary().endswith(".")
+
+
+@every
+def test_a_config_is_frozen_pickles_and_refuses_what_it_does_not_know(kind: Kind) -> None:
+    config = _config(kind)
+    assert pickle.loads(pickle.dumps(config)) == config
+    with pytest.raises(ValidationError, match="frozen"):
+        config.__class__.__setattr__(config, next(iter(type(config).model_fields)), None)
+    with pytest.raises(ValidationError, match="no_such_key"):
+        _config(kind, no_such_key=1)
+    dumped = config.model_dump(mode="json", by_alias=True)
+    assert kind.config().model_validate(json.loads(json.dumps(dumped))) == config
+
+
+@every
+def test_every_number_is_bounded_and_explained(kind: Kind) -> None:
+    for name, info in kind.config().model_fields.items():
+        if name == "kind":
+            continue
+        mro = [inspect.getdoc(base) or "" for base in kind.config().__mro__]
+        assert any(f"{name}: " in text for text in mro), f"{name} is not explained"
+        if info.annotation in (int, float):
+            assert info.metadata, f"{name} has no bounds"
+
+
+def test_their_files_need_no_heavy_import() -> None:
+    modules = [kind.module for kind in ALL]
+    code = (
+        "import importlib, sys\n"
+        f"for name in {modules!r}: importlib.import_module(name)\n"
+        "heavy = {'torch', 'ray', 'transformers', 'lancedb', 'webdataset', 'pandas'}\n"
+        "print(sorted(heavy & set(sys.modules)))\n"
+    )
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert said.stdout == "[]\n"
+
+
+# -- sinks and exporters ------------------------------------------------------------------------
+
+EXTRA = [URL, IMAGE]
+
+
+def row(number: int, *texts: Text) -> Row:
+    return Row(texts, extra={"image": jpeg(number), "url": f"http://x.test/{number}.jpg"})
+
+
+PARTITIONS = [
+    [row(0, Text("a red dog", 0.9), Text("no", 0.1)), row(1)],
+    [],
+    [row(2, Text("two birds", 0.7))],
+]
+
+
+class Told:
+    """Counts of progress, as a step reports them."""
+
+    def __init__(self) -> None:
+        self.seen: list[tuple[int, int]] = []
+
+    def __call__(self, done: int, total: int) -> None:
+        self.seen.append((done, total))
+
+
+def files(root: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(root)): p.read_bytes() for p in root.rglob("*") if p.is_file()}
+
+
+def passes(table: CommittedTable) -> dict[str, bytes]:
+    return files(table.store.root / "passes")
+
+
+def fits(told: Told) -> None:
+    assert all(0 < done <= total for done, total in told.seen)
+    assert told.seen == sorted(told.seen)
+
+
+@_of("sinks")
+@pytest.mark.parametrize("partitions", [PARTITIONS, [[], []], []], ids=["some", "empty", "none"])
+def test_a_sink_is_safe_to_repeat_and_leaves_the_table_alone(
+    kind: Kind, partitions: list[list[Row]], tmp_path: Path
+) -> None:
+    table = commit_table(tmp_path, partitions, extra=EXTRA)
+    before = passes(table)
+    told = Told()
+    sink = _config(kind).build()
+    assert isinstance(sink, Sink)
+    json.dumps(dict(sink.index(table, told)))
+    fits(told)
+    again = Told()
+    json.dumps(dict(_config(kind).build().index(table, again)))
+    assert again.seen == []  # nothing to do, and nothing done
+    assert passes(table) == before
+
+
+def _export(
+    kind: Kind, table: CommittedTable, selection: Selection, output: Path, told: Progress
+) -> dict[str, Any]:
+    exporter = _config(kind).build()
+    assert isinstance(exporter, Exporter)
+    return dict(exporter.export(table, selection, output, told))
+
+
+@_of("exporters")
+@pytest.mark.parametrize("least", [0.5, 2.0], ids=["some", "none"])
+def test_an_exporter_gives_the_same_bytes_and_leaves_the_table_alone(
+    kind: Kind, least: float, tmp_path: Path
+) -> None:
+    table = commit_table(tmp_path / "run", PARTITIONS, extra=EXTRA)
+    selector = ThresholdConfig(column="x_itm", min=least).build()
+    selection, _ = select(table, selector, {}, name="default")
+    before = passes(table)
+    told = Told()
+    manifest = _export(kind, table, selection, tmp_path / "a", told)
+    fits(told)
+    json.dumps(manifest)
+    assert manifest["samples"] == selection.selected == (2 if least == 0.5 else 0)
+    assert manifest["output"] == str(tmp_path / "a")
+    made = files(tmp_path / "a")
+    assert {shard["file"] for shard in manifest["shards"]} < set(made)
+    _export(kind, table, selection, tmp_path / "b", Told())
+    assert files(tmp_path / "b") == made  # wherever it is written
+    again = Told()
+    assert _export(kind, table, selection, tmp_path / "a", again) == manifest
+    assert again.seen == []
+    assert passes(table) == before
+
+
+@_of("sinks", "exporters")
+def test_what_is_read_is_declared(kind: Kind, tmp_path: Path) -> None:
+    table = commit_table(tmp_path / "run", [[Row([Text("a", 0.9)])]])  # no pictures, no URLs
+    missing = set(_config(kind).reads) - set(table.schema.names)
+    selection, _ = select(
+        table, ThresholdConfig(column="x_itm", min=0.5).build(), {}, name="default"
+    )
+    if missing:
+        assert missing == {"image"}
+        return
+    if kind.family == "sinks":
+        _config(kind).build().index(table, Told())
+    else:
+        _export(kind, table, selection, tmp_path / "out", Told())
+
+
+# -- objectives ---------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> MedModel:
+    return _model(tmp_path_factory.mktemp("models") / "med")
+
+
+def _model(folder: Path) -> MedModel:
+    """Return a small model without dropout, so that chance is the objective's own alone."""
+    return MedModel.from_pretrained(tiny_med(folder, spread=0.1)).eval()
+
+
+def _forward(model: MedModel, count: int) -> Forward:
+    chance = torch.Generator().manual_seed(3)
+    pixels = torch.randn(count, 3, 32, 32, generator=chance)
+    ids_BL = torch.randint(8, 30, (count, 7), generator=chance)
+    ids_BL[:, 0] = 2
+    mask_BL = torch.ones_like(ids_BL)
+    mask_BL[0, 5:] = 0
+    pairs = Pairs(model.encode_images(pixels), ids_BL, mask_BL, torch.arange(count))
+    return Forward(model, pairs, torch.Generator().manual_seed(5))
+
+
+@_of("objectives")
+def test_an_objective_is_a_finite_scalar_that_teaches_and_repeats(
+    kind: Kind, model: MedModel
+) -> None:
+    model.zero_grad()
+    loss = _config(kind).loss(_forward(model, 4))
+    assert loss.shape == ()
+    assert 0 <= float(loss.detach()) < float("inf")
+    loss.backward()
+    moved = [w for w in model.parameters() if w.grad is not None and bool(w.grad.any())]
+    assert len(moved) > 10
+    assert all(bool(torch.isfinite(w.grad).all()) for w in moved)
+    again = _config(kind).loss(_forward(model, 4))
+    torch.testing.assert_close(again, loss)
+
+
+@_of("objectives")
+def test_an_objective_falls_when_it_is_followed(kind: Kind, tmp_path: Path) -> None:
+    model = _model(tmp_path / "med")
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
+    losses = []
+    for _ in range(12):
+        loss = _config(kind).loss(_forward(model, 4))
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(float(loss.detach()))
+    assert losses[-1] < losses[0]
+
+
+@_of("objectives")
+def test_an_objective_is_known_by_its_files_name(kind: Kind) -> None:
+    assert _config(kind).kind == kind.name
+    with pytest.raises(ValidationError):
+        kind.config()(kind="another")
+    for weight in (0, -1):
+        with pytest.raises(ValidationError, match="greater than 0"):
+            _config(kind, weight=weight)
