@@ -86,8 +86,12 @@ class Recipe:
         except SourceError as error:
             problems.append(Problem(str(error), self.source.key, self.source.line))
             schema = None
-        every = [self.source, *self.stages, *self.sinks, *self.export]
-        for stage in [*every, *([self.select] if self.select else [])]:
+        for stage in [
+            *self.stages,
+            *self.sinks,
+            *self.export,
+            *([self.select] if self.select else []),
+        ]:
             problems += [Problem(said, stage.key, stage.line) for said in stage.config.check()]
         names = [stage.name for stage in self.stages]
         problems += [
@@ -105,7 +109,7 @@ class Recipe:
         if self.evaluate is not None:
             problems += _check_tables(self.evaluate)
         if problems or schema is None:
-            raise RecipeError(self.label, list(dict.fromkeys(problems)))
+            raise RecipeError(self.label, problems)
         return compile_plan(self.source, schema, self.stages)
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 
 from curate.after_passes import after_passes
-from curate.core.atomic import sweep_temporaries, write_json, write_whole
+from curate.core.atomic import TEMPORARY_SUFFIX, sweep_temporaries, write_json, write_whole
 from curate.core.errors import OtherRun
 from curate.core.lease import LEASE_FILE, owned
 from curate.core.plan import Plan, StagePlan, stage_identity
@@ -123,7 +123,8 @@ def _check_same_run(store: RunStore, recipe: Recipe, plan: Plan) -> None:
     """
     root = store.root
     if not (root / PLAN_FILE).exists():
-        foreign = [p.name for p in root.iterdir() if p.name not in _OURS] if root.is_dir() else []
+        names = [path.name for path in root.iterdir()] if root.is_dir() else []
+        foreign = [name for name in names if name not in _OURS and not _is_temporary(name)]
         if foreign:
             raise OtherRun(
                 f"the output folder {root} is not empty and holds no run (it has {foreign[0]!r}): "
@@ -145,6 +146,11 @@ def _check_same_run(store: RunStore, recipe: Recipe, plan: Plan) -> None:
 _OURS = (LEASE_FILE, "source", "loopback", RECIPE_FILE)
 
 
+def _is_temporary(name: str) -> bool:
+    """Whether a kill before the first plan left it half written."""
+    return name.startswith(".") and name.endswith(TEMPORARY_SUFFIX)
+
+
 def _tell_what_changed(store: RunStore, plan: Plan, reporter: Reporter) -> None:
     """Say which steps a changed recipe keeps and which it does anew."""
     if not (store.root / PLAN_FILE).exists():
@@ -161,13 +167,17 @@ def _tell_what_changed(store: RunStore, plan: Plan, reporter: Reporter) -> None:
 
 
 def _write_down(store: RunStore, recipe: Recipe, plan: Plan) -> None:
-    """Write the recipe as resolved and the plan, before anything runs."""
+    """Write the recipe as resolved and the plan, before anything runs.
+
+    The recipe can be run itself, so it holds what was set and no default: a default written out
+    may be a setting without effect, which is refused. ``plan.json`` holds them all.
+    """
     resolved = {
         **recipe.raw,
         "stages": [
             {
                 "kind": f"{stage.family}/{stage.kind}",
-                **stage.config.model_dump(mode="json", by_alias=True),
+                **stage.config.model_dump(mode="json", by_alias=True, exclude_unset=True),
             }
             for stage in recipe.stages
         ],

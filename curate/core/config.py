@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field
 
+from curate.core.errors import SourceError
 from curate.core.resources import Resources
 
 if TYPE_CHECKING:
@@ -107,6 +108,14 @@ class SourceConfig(StageConfig):
 
     role = "source"
     partition_rows: int = tuning(1000, ge=1, le=100_000)
+
+    def check(self) -> list[str]:
+        """Return what is wrong with the source: nothing there, unreadable, a missing column."""
+        try:
+            self.build().schema()
+        except SourceError as error:
+            return [str(error)]
+        return []
 
     @abstractmethod
     def build(self) -> Source:

@@ -8,7 +8,6 @@ from typing import Any, Literal
 from pydantic import Field
 
 from curate.core.config import SourceConfig
-from curate.core.errors import SourceError
 from curate.core.stage import Source
 from curate.sources._folder import IMAGE_SUFFIXES, FolderListing
 from curate.sources._folder_table import FolderTable
@@ -51,14 +50,6 @@ class Config(SourceConfig):
     def identity(self) -> dict[str, Any]:
         """Return what decides the rows; not the folder's own place."""
         return {key: value for key, value in super().identity().items() if key != "path"}
-
-    def check(self) -> list[str]:
-        """Return what is wrong with the folder: missing, or its table is."""
-        try:
-            self.build().schema()
-        except SourceError as error:
-            return [str(error)]
-        return []
 
     def build(self) -> Source:
         """Build the source."""

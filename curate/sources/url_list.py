@@ -86,14 +86,6 @@ class Config(SourceConfig):
         """Return what decides the rows; not the path, for files are known by name and content."""
         return {key: value for key, value in super().identity().items() if key != "path"}
 
-    def check(self) -> list[str]:
-        """Return what is wrong with the list: no match, unreadable, a missing column."""
-        try:
-            self.build().schema()
-        except SourceError as error:
-            return [str(error)]
-        return []
-
     def build(self) -> UrlList:
         """Build the source."""
         return UrlList(self)

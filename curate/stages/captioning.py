@@ -12,8 +12,16 @@ import pyarrow as pa
 from pydantic import Field, model_validator
 
 from curate.core import columns
-from curate.core.stage import Mapped, MapStage
-from curate.stages.modelling import Decoder, Faults, ModelConfig, Pixels, in_halves, lists, threads
+from curate.core.stage import Mapped
+from curate.stages.modelling import (
+    Faults,
+    ModelConfig,
+    ModelStage,
+    Pixels,
+    in_halves,
+    lists,
+    threads,
+)
 
 if TYPE_CHECKING:
     from curate.models.base import Captioner, Writing
@@ -136,7 +144,7 @@ class CaptionerConfig(ModelConfig):
         return self
 
 
-class CaptionStage(MapStage):
+class CaptionStage(ModelStage["Captioner"]):
     """Appends synthetic captions to the texts of every row.
 
     A row whose picture cannot be decoded stops here, with the decoder's reason. A caption without
@@ -144,20 +152,8 @@ class CaptionStage(MapStage):
     """
 
     def __init__(self, config: CaptionerConfig) -> None:
-        self._config = config
-        self._model: Captioner | None = None
-        self._decoder: Decoder | None = None
-
-    def setup(self) -> None:
-        """Load the model and start the decoding threads."""
-        self._model = self._config.load()
-        self._decoder = Decoder(self._model.prepare, threads=self._config.decode_threads)
-
-    def close(self) -> None:
-        """Stop the threads and let go of the model."""
-        if self._decoder is not None:
-            self._decoder.close()
-        self._decoder = self._model = None
+        super().__init__(config)
+        self._config: CaptionerConfig = config
 
     def __call__(self, rows: pa.Table) -> Mapped:
         """Caption one partition."""
@@ -169,9 +165,7 @@ class CaptionStage(MapStage):
         return Mapped(self._appended(rows, captions), reasons, details, notes=notes)
 
     def _write(self, rows: pa.Table, faults: Faults, notes: dict[str, float]) -> list[list[str]]:
-        model, decoder = self._model, self._decoder
-        if model is None or decoder is None:
-            raise RuntimeError("the stage was not set up: use it inside 'with stage.ready()'")
+        model, decoder = self._loaded()
         uids = rows["uid"].to_pylist()
         captions: list[list[str]] = [[] for _ in uids]
         size = self._config.batch_size

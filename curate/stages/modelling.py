@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal, TypeVar
+from typing import Any, ClassVar, Generic, Literal, Protocol, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -22,6 +22,7 @@ from pydantic import Field
 from curate.core.config import MapConfig, tuning
 from curate.core.families import kinds
 from curate.core.resources import Resources
+from curate.core.stage import MapStage
 from curate.images import ImageFault, decode
 from curate.models import checkpoints
 
@@ -89,8 +90,49 @@ class ModelConfig(MapConfig):
         return checkpoints.problems(self.model, self.model_types, accepting)
 
     @abstractmethod
-    def build(self) -> Any:
-        """Build the stage; the model is loaded by its ``setup``."""
+    def load(self) -> Any:
+        """Load the model, on the worker.
+
+        Raises:
+            ModelError: the checkpoint cannot be used.
+        """
+
+
+class Prepares(Protocol):
+    """A model that says how pictures are prepared for it."""
+
+    def prepare(self, image_HW3: Pixels) -> Pixels:
+        """Prepare one RGB picture."""
+        ...
+
+
+Model = TypeVar("Model", bound=Prepares)
+
+
+class ModelStage(MapStage, Generic[Model]):
+    """Life of a stage that runs a model: loaded by ``setup``, with threads that decode for it."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        self._model_config = config
+        self._model: Model | None = None
+        self._decoder: Decoder | None = None
+
+    def setup(self) -> None:
+        """Load the model and start the decoding threads."""
+        self._model = self._model_config.load()
+        threads = self._model_config.decode_threads
+        self._decoder = Decoder(self._model.prepare, threads=threads)
+
+    def close(self) -> None:
+        """Stop the threads and let go of the model."""
+        if self._decoder is not None:
+            self._decoder.close()
+        self._decoder = self._model = None
+
+    def _loaded(self) -> tuple[Model, Decoder]:
+        if self._model is None or self._decoder is None:
+            raise RuntimeError("the stage was not set up: use it inside 'with stage.ready()'")
+        return self._model, self._decoder
 
 
 def accepting(model_type: str) -> list[str]:

@@ -12,9 +12,17 @@ import pyarrow as pa
 from pydantic import Field
 
 from curate.core import columns
-from curate.core.stage import CANARY_KEYS, Mapped, MapStage
+from curate.core.stage import CANARY_KEYS, Mapped
 from curate.stages.canaries import Canary, plant
-from curate.stages.modelling import Decoder, Faults, ModelConfig, Pixels, in_halves, lists, threads
+from curate.stages.modelling import (
+    Faults,
+    ModelConfig,
+    ModelStage,
+    Pixels,
+    in_halves,
+    lists,
+    threads,
+)
 
 if TYPE_CHECKING:
     from curate.models.base import Scorer
@@ -79,7 +87,7 @@ class _Task:
     slot: int | None
 
 
-class ScoreStage(MapStage):
+class ScoreStage(ModelStage["Scorer"]):
     """Scores every eligible text of every row; the others stay null.
 
     A row whose picture cannot be decoded stops here, with the decoder's reason. A row without an
@@ -87,20 +95,8 @@ class ScoreStage(MapStage):
     """
 
     def __init__(self, config: ScorerConfig) -> None:
-        self._config = config
-        self._model: Scorer | None = None
-        self._decoder: Decoder | None = None
-
-    def setup(self) -> None:
-        """Load the model and start the decoding threads."""
-        self._model = self._config.load()
-        self._decoder = Decoder(self._model.prepare, threads=self._config.decode_threads)
-
-    def close(self) -> None:
-        """Stop the threads and let go of the model."""
-        if self._decoder is not None:
-            self._decoder.close()
-        self._decoder = self._model = None
+        super().__init__(config)
+        self._config: ScorerConfig = config
 
     def __call__(self, rows: pa.Table) -> Mapped:
         """Score one partition."""
@@ -126,9 +122,7 @@ class ScoreStage(MapStage):
         faults: Faults,
         notes: dict[str, float],
     ) -> None:
-        model, decoder = self._model, self._decoder
-        if model is None or decoder is None:
-            raise RuntimeError("the stage was not set up: use it inside 'with stage.ready()'")
+        model, decoder = self._loaded()
         wanted = [place for place, row in enumerate(tasks) if row]
         # Rows with texts of like length share a batch, so that little is padded.
         wanted.sort(key=lambda place: (max(len(task.text) for task in tasks[place]), place))
