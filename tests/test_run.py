@@ -81,13 +81,56 @@ def test_the_resolved_recipe_says_what_decided_the_results(tmp_path: Path) -> No
     resolved = yaml.safe_load((tmp_path / "run" / "recipe.yaml").read_text())
     assert resolved["stages"][1]["kind"] == "filters/resolution"
     assert resolved["stages"][1]["min_side"] == 60
-    assert resolved["stages"][3]["power"] == 1.0  # a default
-    assert resolved["resolved"]["versions"]["curate"] == curate.__version__
-    assert {"python", "pyarrow", "torch"} <= set(resolved["resolved"]["versions"])
+    assert "power" not in resolved["stages"][3]  # a default
     plan = json.loads((tmp_path / "run" / "plan.json").read_text())
-    assert resolved["resolved"]["fingerprints"] == {
-        node["folder"]: node["fingerprint"] for node in plan["nodes"]
-    }
+    assert plan["versions"]["curate"] == curate.__version__
+    assert {"python", "pyarrow", "torch"} <= set(plan["versions"])
+    assert plan["stages"][3]["stage"] == "scorers/letters"
+    assert plan["stages"][3]["power"] == 1.0
+    assert all(node["folder"].endswith(node["fingerprint"][:8]) for node in plan["nodes"])
+
+
+def test_the_resolved_recipe_can_be_run_itself(tmp_path: Path) -> None:
+    picture_folder(tmp_path / "pictures")
+    run(tmp_path, folder_recipe(tmp_path, export=[{"kind": "webdataset"}]))
+    again = run_recipe(recipes.load(tmp_path / "run" / "recipe.yaml"), Reporter())
+    assert again.nothing_to_do
+    elsewhere = recipes.load(tmp_path / "run" / "recipe.yaml", output=tmp_path / "other")
+    run_recipe(elsewhere, Reporter())
+    assert whole_table(tmp_path / "other").equals(whole_table(tmp_path / "run"))
+
+
+class Listening(Reporter):
+    """Keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    def say(self, line: str) -> None:
+        self.told.append(line)
+
+
+def test_a_changed_recipe_says_what_it_keeps(tmp_path: Path) -> None:
+    picture_folder(tmp_path / "pictures")
+    recipe = folder_recipe(tmp_path)
+    for power, wanted in ((1.0, []), (1.0, []), (2.0, ["image_folder+load+resolution"])):
+        recipe["stages"][3]["power"] = power
+        listening = Listening()
+        run_recipe(recipes.load(write_recipe(tmp_path / "r.yaml", recipe)), listening)
+        assert listening.told == [
+            f"the recipe changed: keeping {kept}; doing text_length+letters anew" for kept in wanted
+        ]
+
+
+def test_a_kill_before_the_first_plan_is_no_foreign_folder(tmp_path: Path) -> None:
+    picture_folder(tmp_path / "pictures")
+    (tmp_path / "run").mkdir()
+    for name in (".recipe.yaml.0a1b2c3d.tmp", ".plan.json.0a1b2c3d.tmp", "recipe.yaml"):
+        (tmp_path / "run" / name).write_bytes(b"half")
+    (tmp_path / "run" / LEASE_FILE).write_text('{"host": "elsewhere", "pid": 1}')
+    os.utime(tmp_path / "run" / LEASE_FILE, (1, 1))
+    assert run(tmp_path, folder_recipe(tmp_path)).passes.kept == 6
+    assert not list((tmp_path / "run").glob(".*.tmp"))
 
 
 def test_another_threshold_rewrites_no_pass_and_keeps_the_old_selection(tmp_path: Path) -> None:
