@@ -32,7 +32,12 @@ def owned(root: Path) -> Iterator[None]:
         RunLocked: another process owns the run.
     """
     path = root / LEASE_FILE
-    me = {"host": socket.gethostname(), "pid": os.getpid(), "token": uuid.uuid4().hex}
+    me = {
+        "host": socket.gethostname(),
+        "pid": os.getpid(),
+        "started": _started(os.getpid()),
+        "token": uuid.uuid4().hex,
+    }
     _take(path, me)
     stop = threading.Event()
 
@@ -98,9 +103,19 @@ def _alive(path: Path, owner: dict[str, Any]) -> bool:
         except ProcessLookupError:
             return False
         except PermissionError:
-            return True
-        return True
+            pass
+        # a container that is started anew gives the same number to another process
+        return owner.get("started") in (None, _started(owner["pid"]))
     try:
         return time.time() - path.stat().st_mtime < EXPIRE_S
     except FileNotFoundError:
         return False
+
+
+def _started(pid: int) -> str | None:
+    """Return when a process began, in ticks since the machine did; None where nobody says."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return None
+    return stat.rpartition(")")[2].split()[19]  # field 22; the name before it may hold anything

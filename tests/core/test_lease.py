@@ -70,6 +70,18 @@ def test_one_process_does_not_own_a_run_twice(tmp_path: Path) -> None:
         raise AssertionError("two owners")
 
 
+def test_another_process_that_got_the_dead_owners_number_is_not_taken_for_it(
+    tmp_path: Path,
+) -> None:
+    with owned(tmp_path):
+        lease = json.loads((tmp_path / LEASE_FILE).read_text())
+    if lease["started"] is None:
+        pytest.skip("this system does not say when a process began")
+    (tmp_path / LEASE_FILE).write_text(json.dumps({**lease, "started": "1"}))
+    with owned(tmp_path):
+        assert json.loads((tmp_path / LEASE_FILE).read_text())["started"] == lease["started"]
+
+
 @pytest.mark.parametrize(("age_s", "taken"), [(EXPIRE_S - 20, True), (EXPIRE_S + 20, False)])
 @pytest.mark.parametrize("lease", ['{"host": "elsewhere", "pid": 1}', "", "[]", "{"])
 def test_a_lease_of_another_host_expires(
