@@ -15,19 +15,20 @@ from typing import Any
 
 import pyarrow as pa
 import yaml
-from pydantic import ValidationError
 
 from curate.core import columns, yaml_lines
-from curate.core.config import FrozenConfig, SelectorConfig, SourceConfig, StageConfig
-from curate.core.errors import CurateError, Problem, RecipeError, SourceError, nearest
-from curate.core.families import STAGE_FAMILIES, Kind, UnknownKind, find, kinds
-from curate.core.plan import Plan, StagePlan, check_columns, compile_plan, with_text_fields
-from curate.core.validation import override, valid_keys, validation_problems
-from curate.core.yaml_lines import Lines, dotted
+from curate.core.config import SelectorConfig
+from curate.core.errors import Problem, RecipeError, SourceError, nearest
+from curate.core.families import STAGE_FAMILIES
+from curate.core.plan import Plan, StagePlan, compile_plan, with_text_fields
+from curate.core.plan_check import check_columns
+from curate.core.validation import override
+from curate.core.yaml_lines import Lines
 from curate.engine.base import EngineConfig
 from curate.evaluate.config import EvaluateConfig
 from curate.pretrain.config import PretrainConfig
 from curate.quickstart.config import LoopbackConfig
+from curate.recipe_stages import StageReader
 
 _SECTIONS = (
     *("name", "source", "stages", "select", "sinks", "export"),
@@ -182,7 +183,7 @@ def parse_stage(
     label = f"--kind {data['kind']}"
     problems = [problem for text in sets for problem in override(data, text)]
     reader = _Reader({}, Lines())
-    stage = reader._stage(data, (), (family,)) if not problems else None
+    stage = reader.stage(data, (), (family,)) if not problems else None
     problems += reader.problems
     if stage is not None and isinstance(stage.config, SelectorConfig):
         problems += _missing_scores(stage, scores)
@@ -202,24 +203,16 @@ def _fill_in(value: Any, output: str) -> Any:
     return value
 
 
-class _Reader:
-    """Reads the sections one by one and gathers problems instead of stopping at the first."""
-
-    def __init__(self, data: dict[str, Any], lines: Lines) -> None:
-        self.data = data
-        self.lines = lines
-        self.problems: list[Problem] = []
-
-    def problem(self, message: str, path: yaml_lines.Path, hint: str = "") -> None:
-        self.problems.append(Problem(message, dotted(path), self.lines[path], hint))
+class _Reader(StageReader):
+    """Reads a recipe's sections one by one."""
 
     def read(self, label: str) -> Recipe | None:
         for key in self.data:
             if key not in _SECTIONS:
                 self.problem(f"unknown key {key!r}", (str(key),), nearest(str(key), _SECTIONS))
         name = self._name()
-        source = self._one("source", ("sources",))
-        stages = self._named(self._many("stages", STAGE_FAMILIES))
+        source = self.one("source", ("sources",))
+        stages = self.named(self.many("stages", STAGE_FAMILIES))
         select_data = self.data.get("select")
         selection = "default"
         if isinstance(select_data, dict) and isinstance(select_data.get("name"), str):
@@ -229,9 +222,9 @@ class _Reader:
                 self.problem(f"{selection!r} is no name for a selection", ("select", "name"))
         select = None
         if select_data is not None:
-            select = self._stage(select_data, ("select",), ("selectors",))
-        sinks = self._many("sinks", ("sinks",))
-        export = self._many("export", ("exporters",))
+            select = self.stage(select_data, ("select",), ("selectors",))
+        sinks = self.many("sinks", ("sinks",))
+        export = self.many("export", ("exporters",))
         sections = self._sections()
         self._needs("export", "hands a selection on", "select")
         self._needs("pretrain", "trains on a selection", "select")
@@ -248,7 +241,7 @@ class _Reader:
             select=select,
             selection=selection,
             sinks=tuple(sinks),
-            export=tuple(self._named(export)),
+            export=tuple(self.named(export)),
             output=Path(str(output)),
             raw=self.data,
             label=label,
@@ -261,10 +254,10 @@ class _Reader:
 
     def _sections(self) -> dict[str, Any]:
         return {
-            "engine": self._config("engine", EngineConfig) or EngineConfig(),
+            "engine": self.config("engine", EngineConfig) or EngineConfig(),
             "pretrain": self._pretrain(),
-            "evaluate": self._config("evaluate", EvaluateConfig),
-            "loopback": self._config("loopback", LoopbackConfig),
+            "evaluate": self.config("evaluate", EvaluateConfig),
+            "loopback": self.config("loopback", LoopbackConfig),
         }
 
     def _name(self) -> str:
@@ -274,73 +267,6 @@ class _Reader:
             self.problem(said, ("name",), "letters, digits, '.', '_' and '-'")
             return ""
         return name
-
-    def _one(self, key: str, families: Sequence[str]) -> StagePlan | None:
-        if key not in self.data:
-            self.problem(f"{key!r} is missing", (key,), f"one of: {', '.join(_known(families))}")
-            return None
-        return self._stage(self.data[key], (key,), families)
-
-    def _many(self, key: str, families: Sequence[str]) -> list[StagePlan]:
-        values = self.data.get(key) or []
-        if not isinstance(values, list):
-            self.problem(f"{key!r} is a list", (key,), "one '- {kind: ...}' a line")
-            return []
-        found = [self._stage(v, (key, i), families) for i, v in enumerate(values)]
-        return [stage for stage in found if stage is not None]
-
-    @staticmethod
-    def _named(stages: list[StagePlan]) -> list[StagePlan]:
-        """Give repeated names a number, in order."""
-        seen: dict[str, int] = {}
-        out = []
-        for stage in stages:
-            seen[stage.name] = seen.get(stage.name, 0) + 1
-            name = stage.name if seen[stage.name] == 1 else f"{stage.name}_{seen[stage.name]}"
-            out.append(
-                StagePlan(stage.family, stage.kind, name, stage.config, stage.key, stage.line)
-            )
-        return out
-
-    def _stage(
-        self, value: Any, path: yaml_lines.Path, families: Sequence[str]
-    ) -> StagePlan | None:
-        if not isinstance(value, dict) or not isinstance(value.get("kind"), str):
-            self.problem("a mapping with a 'kind' is due here", path, "{kind: ...}")
-            return None
-        options = {str(key): option for key, option in value.items() if key != "kind"}
-        kind = self._kind(value["kind"], options, (*path, "kind"), families)
-        if kind is None:
-            return None
-        config = self._validate(kind.config(), options, path)
-        if config is None:
-            return None
-        assert isinstance(config, StageConfig)
-        name = config.label or kind.name
-        return StagePlan(kind.family, kind.name, name, config, dotted(path), self.lines[path])
-
-    def _kind(
-        self, text: str, options: Mapping[str, Any], path: yaml_lines.Path, families: Sequence[str]
-    ) -> Kind | None:
-        family, slash, name = text.rpartition("/")
-        if slash:
-            try:
-                if family in families:
-                    return find(family, name)
-                self.problem(f"no family {family!r} here", path, nearest(family, families))
-            except UnknownKind as error:
-                self.problem(str(error), path)
-            return None
-        found = [kinds(family)[name] for family in families if name in kinds(family)]
-        if not found:
-            self.problem(f"there is no kind {name!r}", path, nearest(name, _known(families)))
-            return None
-        fitting = [kind for kind in found if set(options) <= valid_keys(kind.config())]
-        if len(found) > 1 and len(fitting) != 1:
-            choices = " or ".join(f"'{kind.family}/{name}'" for kind in found)
-            self.problem(f"{name!r} can be several things here", path, f"write {choices}")
-            return None
-        return fitting[0] if fitting else found[0]
 
     def _pretrain(self) -> Any:
         """Settings of their own, or ``recipe: FILE`` with settings that replace the file's."""
@@ -354,27 +280,7 @@ class _Reader:
                 return None
             own = {name: setting for name, setting in value.items() if name != "recipe"}
             self.data["pretrain"] = _merged(base if isinstance(base, dict) else {}, own)
-        return self._config("pretrain", PretrainConfig)
-
-    def _config(self, key: str, model: type[FrozenConfig]) -> Any:
-        value = self.data.get(key)
-        if value is None:
-            return None
-        if not isinstance(value, dict):
-            self.problem(f"{key!r} is a mapping", (key,))
-            return None
-        return self._validate(model, value, (key,))
-
-    def _validate(
-        self, model: type[FrozenConfig], options: Mapping[str, Any], path: yaml_lines.Path
-    ) -> FrozenConfig | None:
-        try:
-            return model.model_validate(dict(options))
-        except ValidationError as error:
-            self.problems += validation_problems(error, model, path, self.lines)
-        except CurateError as error:
-            self.problem(str(error), path)
-        return None
+        return self.config("pretrain", PretrainConfig)
 
 
 def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
@@ -384,10 +290,6 @@ def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
         both = isinstance(value, dict) and isinstance(out.get(key), dict)
         out[key] = _merged(out[key], value) if both else value
     return out
-
-
-def _known(families: Sequence[str]) -> list[str]:
-    return [name for family in families for name in kinds(family)]
 
 
 def _check_readers(recipe: Recipe, schema: pa.Schema) -> list[Problem]:
@@ -438,9 +340,3 @@ def _missing_scores(select: StagePlan, scores: Sequence[str]) -> list[Problem]:
         for name in select.config.reads
         if name not in scores
     ]
-
-
-def source_config(recipe: Recipe) -> SourceConfig:
-    """Return the recipe's source settings, typed."""
-    assert isinstance(recipe.source.config, SourceConfig)
-    return recipe.source.config

@@ -22,7 +22,6 @@ import pyarrow as pa
 
 from curate.core import columns
 from curate.core.config import SourceConfig, StageConfig
-from curate.core.errors import Problem, nearest
 from curate.core.resources import Resources
 
 #: Settings of a source that say where it is, not what it holds: a moved list is the same list.
@@ -142,56 +141,6 @@ class Plan:
     def legs(self) -> tuple[LegPlan, ...]:
         """Every leg, in order."""
         return tuple(leg for one in self.passes for leg in one.legs)
-
-
-def check_columns(schema: pa.Schema, stages: Sequence[StagePlan]) -> list[Problem]:
-    """Check that every stage reads columns somebody before it writes.
-
-    Args:
-        schema: the source's columns.
-        stages: in the recipe's order.
-
-    Returns:
-        One problem per missing column, with the nearest names that exist by then.
-    """
-    have = {*schema.names, *columns.KEYS, *(field.name for field in columns.TEXT_FIELDS)}
-    problems = []
-    for stage in stages:
-        for name in stage.config.reads:
-            if name not in have:
-                problems.append(
-                    Problem(
-                        f"{stage.name} reads the column {name!r}, which no stage before it writes",
-                        stage.key,
-                        stage.line,
-                        _who_writes(name, stages) or nearest(name, have),
-                    )
-                )
-        for field in stage.config.writes:
-            if field.name in have and not _may_replace(field):
-                problems.append(
-                    Problem(
-                        f"{stage.name} writes the column {field.name!r}, which is there already",
-                        stage.key,
-                        stage.line,
-                        "give the stage another name with 'as'",
-                    )
-                )
-        have |= {field.name for field in stage.config.writes}
-    return problems
-
-
-def _may_replace(field: pa.Field) -> bool:
-    return field.name in columns.STANDARD
-
-
-def _who_writes(name: str, stages: Iterable[StagePlan]) -> str:
-    for stage in stages:
-        if any(field.name == name for field in stage.config.writes):
-            return f"{stage.name} at {stage.key} writes it: move it ahead"
-    if name == "image":
-        return "a download stage writes it: 'fetch' for a list of URLs, 'load' for local files"
-    return ""
 
 
 def compile_plan(source: StagePlan, schema: pa.Schema, stages: Sequence[StagePlan]) -> Plan:

@@ -10,7 +10,6 @@ The reading half needs no recipe: ``plan.json`` says which steps there are and w
 
 from __future__ import annotations
 
-import base64
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -33,6 +32,7 @@ from curate.core.errors import StoreError
 from curate.core.ledger import LEDGER_SCHEMA, check_rows
 from curate.core.partition import Partition, Register, part_name
 from curate.core.plan import Node
+from curate.core.plan_codec import node_from_json, node_json, schema_from_text, schema_text
 
 PLAN_FILE = "plan.json"
 RECIPE_FILE = "recipe.yaml"
@@ -145,9 +145,9 @@ class RunStore:
             self.root / PLAN_FILE,
             {
                 **facts,
-                "schema": _schema_text(schema),
+                "schema": schema_text(schema),
                 "columns": schema.names,
-                "nodes": [_node_json(node) for node in nodes],
+                "nodes": [node_json(node) for node in nodes],
             },
         )
 
@@ -165,9 +165,9 @@ class RunStore:
             )
         try:
             facts = json.loads(path.read_bytes())
-            nodes = tuple(_node_from_json(node) for node in facts.pop("nodes"))
+            nodes = tuple(node_from_json(node) for node in facts.pop("nodes"))
             facts.pop("columns")
-            return nodes, _schema_from_text(facts.pop("schema")), facts
+            return nodes, schema_from_text(facts.pop("schema")), facts
         except (ValueError, KeyError, TypeError, AttributeError, pa.ArrowException) as error:
             raise StoreError(
                 f"{path} is damaged ({type(error).__name__}: {error}): restore it, "
@@ -327,34 +327,6 @@ def _keys_table(number: int, rows: np.ndarray) -> pa.Table:
     return pa.Table.from_arrays(
         [pa.array(np.full(len(rows), number, np.int32)), pa.array(rows, pa.int32())],
         schema=pa.schema([columns.PARTITION, columns.ROW]),
-    )
-
-
-def _schema_text(schema: pa.Schema) -> str:
-    return base64.b64encode(schema.serialize().to_pybytes()).decode()
-
-
-def _schema_from_text(text: str) -> pa.Schema:
-    return pa.ipc.read_schema(pa.py_buffer(base64.b64decode(text)))
-
-
-def _node_json(node: Node) -> dict[str, Any]:
-    return {
-        "folder": node.folder,
-        "fingerprint": node.fingerprint,
-        "stages": list(node.stages),
-        "columns": [] if node.schema is None else node.schema.names,
-        "schema": None if node.schema is None else _schema_text(node.schema),
-    }
-
-
-def _node_from_json(value: Mapping[str, Any]) -> Node:
-    schema = value["schema"]
-    return Node(
-        folder=value["folder"],
-        fingerprint=value["fingerprint"],
-        stages=tuple(value["stages"]),
-        schema=None if schema is None else _schema_from_text(schema),
     )
 
 

@@ -1,1 +1,1 @@
-"""Networks and families behind two protocols, Captioner and Scorer: torch and transformers alone."""
+"""Networks and families behind two protocols, Captioner and Scorer."""

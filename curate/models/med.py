@@ -207,16 +207,16 @@ class MedModel(PreTrainedModel):  # type: ignore[misc]
         grounded = ids_BL.clone()
         grounded[:, 0] = self.config.enc_token_id
         x_BLD = self.text.encode(grounded, mask_BL, image_tokens_IMD, image_rows_B)
-        if self.config.itm_evidence == "state":
-            logits_B2: Tensor = self.itm_head(x_BLD[:, 0])
-            return logits_B2
-        image_embeds_BP = self.project_images(image_tokens_IMD)
-        if image_rows_B is not None:
-            image_embeds_BP = image_embeds_BP[image_rows_B]
-        product_BP = self._project_texts(x_BLD, mask_BL) * image_embeds_BP
-        # unit vectors of P numbers: times P, so that a product is of the size of a state
-        evidence = torch.cat([x_BLD[:, 0], product_BP * self.config.projection_size], -1)
-        logits_B2 = self.itm_head(evidence)
+        evidence_BE = x_BLD[:, 0]
+        if self.config.itm_evidence == "product":
+            image_embeds_BP = self.project_images(image_tokens_IMD)
+            if image_rows_B is not None:
+                image_embeds_BP = image_embeds_BP[image_rows_B]
+            product_BP = self._project_texts(x_BLD, mask_BL) * image_embeds_BP
+            # unit vectors of P numbers: times P, so that a product is of the size of a state
+            product_BP = product_BP * self.config.projection_size
+            evidence_BE = torch.cat([evidence_BE, product_BP], -1)
+        logits_B2: Tensor = self.itm_head(evidence_BE)
         return logits_B2
 
     def decode_logits(

@@ -21,7 +21,8 @@ from curate.core.fakes import (
     FakeTextFilterConfig,
     fake_plan,
 )
-from curate.core.plan import Plan, StagePlan, check_columns, compile_plan
+from curate.core.plan import Plan, StagePlan, compile_plan
+from curate.core.plan_check import check_columns
 from curate.sources.url_list import Config as UrlListConfig
 from curate.stages.download.fetch import Config as FetchConfig
 from curate.stages.filters.resolution import Config as ResolutionConfig
