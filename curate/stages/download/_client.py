@@ -205,6 +205,8 @@ class Fetcher:
         try:
             async with turn:
                 answer = await self._follow(f"{key}/robots.txt", turn, limits, page=False)
+                if turn.host is not None and 0 < (answer.status or 0) < 500:
+                    turn.host.answered()
         except HostDown as error:
             answer = Answer(reason=error.reason, detail=str(error))
         now = time.monotonic()

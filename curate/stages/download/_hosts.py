@@ -60,6 +60,7 @@ class Host:
         slots: requests at once.
         interval_s: seconds between the starts of two requests.
         users: rows that are at it or wait for it.
+        probe: set when the one row that tries a doubtful host is through; None while none does.
         rules: its robots.txt by origin; see ``_robots``.
     """
 
@@ -67,6 +68,7 @@ class Host:
     slots: asyncio.Semaphore
     interval_s: float
     users: int = 0
+    probe: asyncio.Event | None = None
     rules: dict[str, asyncio.Task[Rules]] = field(default_factory=dict)
     _next_at: float = 0.0
     _held_until: float = 0.0
@@ -84,15 +86,9 @@ class Host:
         if left_s > 0:
             raise HostDown("host_down", f"{self._why}; not asked for {left_s:.0f} s")
 
-    def take_leave(self, manners: Manners) -> None:
-        """Pass when the host may be asked; after a pause one request passes, as a probe.
-
-        Raises:
-            HostDown: not now.
-        """
-        self.ask_leave()
-        if manners.failures and self._failed >= manners.failures:
-            self._closed_until = time.monotonic() + manners.pause_s
+    def doubtful(self, manners: Manners) -> bool:
+        """Whether it only failed lately, so that one row should try before the others."""
+        return 0 < manners.failures <= self._failed
 
     def reserve(self, max_wait_s: float) -> float:
         """Take the next place in time; returns the seconds to wait for it.
@@ -189,6 +185,7 @@ class Turn:
         self.host: Host | None = None
         self._at_host = False
         self._in_line = False
+        self._probe: asyncio.Event | None = None
 
     async def __aenter__(self) -> Self:
         return self
@@ -227,20 +224,32 @@ class Turn:
         host.ask_leave()
         if (wait_s := host.reserve(manners.max_wait_s)) > 0:
             await asyncio.sleep(wait_s)
-        await host.slots.acquire()
-        try:
-            while (wait_s := host.held_s()) > 0:
-                await asyncio.sleep(wait_s)
-            host.take_leave(manners)
-        except BaseException:
+        while True:
+            await host.slots.acquire()
+            try:
+                while (wait_s := host.held_s()) > 0:
+                    await asyncio.sleep(wait_s)
+                host.ask_leave()
+            except BaseException:
+                host.slots.release()
+                raise
+            if not host.doubtful(manners):
+                return
+            if host.probe is None:
+                host.probe = self._probe = asyncio.Event()
+                return
+            probe = host.probe
             host.slots.release()
-            raise
+            await probe.wait()
 
     def leave_host(self) -> None:
         """Give the place at the host back."""
         if self._at_host and self.host is not None:
             self._at_host = False
             self.host.users -= 1
+            if self._probe is not None:
+                self._probe.set()
+                self._probe = self.host.probe = None
             self.host.slots.release()
 
     def _leave_line(self) -> None:
