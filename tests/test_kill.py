@@ -48,23 +48,31 @@ class Command:
 
     def kill_after(self, commits: int, leg: str) -> int:
         """Kill the process once a leg has that many commits; returns how many there were then."""
+        self.signal_after(commits, leg, signal.SIGKILL)
+        return self.commits(leg)
+
+    def signal_after(self, commits: int, leg: str, number: int) -> tuple[int, str]:
+        """Send a signal once a leg has that many commits; returns exit code and standard error."""
         process = subprocess.Popen(
             self.command,
             cwd=REPO,
             stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
             start_new_session=True,
         )
         try:
             deadline = time.monotonic() + 180
             while self.commits(leg) < commits:
-                assert process.poll() is None, "it ended before it could be killed"
+                assert process.poll() is None, "it ended before the signal"
                 assert time.monotonic() < deadline, f"{self.commits(leg)} commits in three minutes"
                 time.sleep(0.01)
+            os.kill(process.pid, number)
+            said = process.communicate(timeout=30)[1]
         finally:
-            os.kill(process.pid, signal.SIGKILL)
+            process.kill()
             process.wait()
-        return self.commits(leg)
+        return process.returncode, said
 
     def commits(self, leg: str) -> int:
         return len(list(self.output.glob(f"passes/{leg}-*/commits/*/*.json")))
@@ -115,3 +123,17 @@ def test_ray(model: Path, undisturbed: curate.RunView, tmp_path: Path) -> None:
     assert command.kill_after(3, "2/leg-0") < 14
     command.finish()
     assert_same(curate.open_run(command.output), undisturbed)
+
+
+@pytest.mark.parametrize("engine", ["local", "ray"])
+def test_ctrl_c_stops_within_seconds_and_says_how_to_go_on(
+    engine: str, model: Path, undisturbed: curate.RunView, tmp_path: Path
+) -> None:
+    command = Command(model, tmp_path / "run", engine)
+    code, said = command.signal_after(2, "1/leg-0", signal.SIGINT)
+    assert code == 130, said
+    assert "the same command goes on" in said
+    assert "Traceback" not in said
+    if engine == "local":
+        command.finish()
+        assert_same(curate.open_run(command.output), undisturbed)

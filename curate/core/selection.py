@@ -188,7 +188,7 @@ def select(
     }
     check_texts(
         f"selection {name!r}",
-        texts=counts.texts,
+        texts=table.count_texts(),
         selected=sum(counts.selected.values()),
         rejected=counts.rejected_by_reason(),
     )

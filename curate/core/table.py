@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curate.core import columns
+from curate.core.columns import list_lengths
 from curate.core.errors import StoreError, nearest
 from curate.core.plan import Node
 from curate.core.store import RunStore
@@ -108,6 +109,17 @@ class CommittedTable:
         lists = [field.name for field in columns.TEXT_FIELDS]
         rows = self.rows(number, ["uid", *names, *lists, *self.score_names])
         return flatten_texts(rows, [*self.score_names], names)
+
+    def count_texts(self) -> int:
+        """Return how many texts the table holds, from the receipts of what was committed.
+
+        A count of its own: whoever walks the texts can be checked against it.
+        """
+        last = self.nodes[-1]
+        if not last.is_leg:  # a barrier thins out rows after the last receipt
+            return sum(int(list_lengths(rows["texts"]).sum()) for rows in self.each_rows(["texts"]))
+        receipts = (self.store.receipt(last, number) for number in self.partitions)
+        return sum(receipt.texts for receipt in receipts if receipt is not None)
 
     def each_rows(self, names: Iterable[str] | None = None) -> Iterator[pa.Table]:
         """Yield the finished rows, partition by partition."""
