@@ -64,7 +64,8 @@ def commit_table(
     for number, rows in enumerate(partitions, start=first):
         table = _table(number, rows, pa.schema([*keys, *schema]))
         partition = Partition(number, SourceFile("f", len(rows), "", ""), 0, len(rows))
-        receipt = Receipt(number, len(rows), len(rows), {})
+        texts = sum(len(row.texts) for row in rows)
+        receipt = Receipt(number, len(rows), len(rows), {}, texts=texts)
         store.commit(node, partition, Work(table, LEDGER_SCHEMA.empty_table()), receipt)
     return CommittedTable.open(root)
 

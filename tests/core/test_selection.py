@@ -207,3 +207,11 @@ def test_the_law_of_texts(partitions: list[list[Row]], limit: float) -> None:
         assert selection.selected == wanted[None] == len(chosen(table, selection))
         kept = sum(rows.num_rows for rows, _ in selection.pairs(table))
         assert kept == selection.facts["rows_kept"]
+
+
+def test_a_table_that_lost_texts_breaks_the_law(tmp_path: Path) -> None:
+    table = commit_table(tmp_path, [[Row([Text("a dog"), Text("a cat")])]])
+    path = table.store.commit_file(table.nodes[-1], 0)
+    path.write_text(path.read_text().replace('"texts": 2', '"texts": 3'))
+    with pytest.raises(LawError, match=r"3 texts in the table.*\+1 unaccounted for"):
+        select(table, Least(0.5), {}, name="default")
