@@ -98,7 +98,7 @@ def column_names(file: IO[bytes], form: Format, location: str) -> list[str]:
             record = _json(line)
             if isinstance(record, dict):
                 names.update(dict.fromkeys(record))
-        return list(names)
+        return [name for name in names if _is_utf8(name)]
     return _header(lines, form, location)
 
 
@@ -225,10 +225,26 @@ def _csv_rows(lines: Iterator[bytes], form: Format, wanted: Wanted, location: st
 
 
 def _header(lines: Iterator[bytes], form: Format, location: str) -> list[str]:
-    header = next(_reader(_decoded(lines), form), None)
+    try:
+        header = next(_reader(_decoded(lines), form), None)
+    except csv.Error as error:
+        raise SourceError(
+            f"{location}: its first line must name the columns and cannot be read: {error}"
+        ) from error
     if not header:
         raise SourceError(f"{location} is empty: its first line must name the columns")
+    if not all(map(_is_utf8, header)):
+        raise SourceError(f"{location}: its first line must name the columns in UTF-8")
     return header
+
+
+def _is_utf8(text: str) -> bool:
+    """Whether the text can be written: no undecoded bytes, no lone surrogates."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _records(lines: Iterator[bytes], form: Format, width: int) -> Iterator[list[str] | Row]:

@@ -64,6 +64,9 @@ class ParquetTable:
         self.num_rows = metadata.num_rows
         groups = [metadata.row_group(i).num_rows for i in range(metadata.num_row_groups)]
         self._offsets = np.concatenate([[0], np.cumsum(groups, dtype=np.int64)])
+        if min(groups, default=0) < 0 or int(self._offsets[-1]) != self.num_rows:
+            error = pa.ArrowInvalid("its footer contradicts itself: rows of groups and of the file")
+            raise unreadable(location, error)
         self._columns: Sequence[str] = ()
         self._group = -1
         self._at = 0
@@ -83,9 +86,9 @@ class ParquetTable:
                 end = min(stop, int(self._offsets[group + 1]))
                 parts += self._read_group(group, start, end, columns)
                 start = end
+            return _joined(parts, self.schema, columns)
         except (OSError, pa.ArrowException) as error:
             raise unreadable(self._location, error) from error
-        return _joined(parts, self.schema, columns)
 
     def _read_group(
         self, group: int, start: int, stop: int, columns: Sequence[str]
@@ -97,7 +100,9 @@ class ParquetTable:
                 _BATCH_ROWS, row_groups=[group], columns=list(columns), use_threads=False
             )
         while self._at < stop:
-            batch = self._left if self._left is not None else next(self._batches)
+            batch = self._left if self._left is not None else next(self._batches, None)
+            if batch is None:
+                raise pa.ArrowInvalid("it holds fewer rows than its footer says")
             take = min(stop - self._at, batch.num_rows)
             skip = min(max(0, start - self._at), take)
             if skip < take:
@@ -147,11 +152,14 @@ class ArrowTable:
                 index = int(np.searchsorted(self._offsets, start, side="right")) - 1
                 base, end = int(self._offsets[index]), min(stop, int(self._offsets[index + 1]))
                 batch = self._reader.get_batch(index).slice(start - base, end - start)
-                parts.append(batch.select(list(columns)))
+                batch = batch.select(list(columns))
+                # A stranger's offsets may point anywhere; nothing else looks at them.
+                batch.validate(full=True)
+                parts.append(batch)
                 start = end
+            return _joined(parts, self.schema, columns)
         except (OSError, pa.ArrowException) as error:
             raise unreadable(self._location, error) from error
-        return _joined(parts, self.schema, columns)
 
     def close(self) -> None:
         """Close the file."""

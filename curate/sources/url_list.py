@@ -232,9 +232,13 @@ def chosen(schema: pa.Schema, config: Config, file: Listed) -> Columns:
     """Return the columns to read.
 
     Raises:
-        SourceError: one is missing, of a type that does not fit, or two would get one name.
+        SourceError: one is missing, of a type that does not fit, or two have or would get one
+            name.
     """
     wanted = Columns(config.url, config.texts, {})
+    twice = [name for name in dict.fromkeys(schema.names) if schema.names.count(name) > 1]
+    if twice:
+        raise SourceError(f"{file.location}: two columns are named {twice[0]!r}: rename one")
     require(schema.names, (*(config.url, *config.texts), *(config.extra or ())), file.location)
     require_types(schema, wanted, file.location)
     extras: dict[str, pa.DataType] = {}
