@@ -236,10 +236,10 @@ def chosen(schema: pa.Schema, config: Config, file: Listed) -> Columns:
             name.
     """
     wanted = Columns(config.url, config.texts, {})
+    require(schema.names, (*(config.url, *config.texts), *(config.extra or ())), file.location)
     twice = [name for name in dict.fromkeys(schema.names) if schema.names.count(name) > 1]
     if twice:
         raise SourceError(f"{file.location}: two columns are named {twice[0]!r}: rename one")
-    require(schema.names, (*(config.url, *config.texts), *(config.extra or ())), file.location)
     require_types(schema, wanted, file.location)
     extras: dict[str, pa.DataType] = {}
     for name in config.extra if config.extra is not None else schema.names:

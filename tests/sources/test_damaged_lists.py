@@ -30,7 +30,7 @@ def _read(path: Path) -> list[dict[str, object]]:
         ("a.csv", b"url,text,br\xfccke\n1,2,3\n", "name the columns in UTF-8"),
         ("a.tsv", b"url\ttext\t\xff\n1\t2\t3\n", "name the columns in UTF-8"),
         ("a.csv", b"url,text,width,width\n1,2,3,4\n", "two columns are named 'width'"),
-        ("a.csv", b"url,url,text\n1,2,3\n", "two columns are named 'url'"),
+        ("a.csv", b"url,url,text\n1,2,3\n", "2 columns 'url'"),
     ],
 )
 def test_headers(tmp_path: Path, name: str, body: bytes, message: str) -> None:
