@@ -12,29 +12,27 @@ _SAME = {"tls_certificate": "tls", "truncated_body": "connect", "host_busy": "ra
 
 _MEANING = {
     "dns": "names do not resolve. Old lists lose a tenth of their hosts; more than that is mostly "
-    "the name server of this machine giving up: run one of your own (knot, unbound), lower "
-    "`concurrency`, then `--retry dns`",
+    "the name server of this machine giving up: run one of your own (knot, unbound), or lower "
+    "`concurrency`",
     "connect": "connections fail or break. A firewall, a full connection table of the router, or "
-    "hosts that shut out this address: try one URL with curl, lower `concurrency`, then "
-    "`--retry connect,truncated_body`",
+    "hosts that shut out this address: try one URL with curl, lower `concurrency`",
     "timeout": "requests time out. Mostly more requests in flight than the line or the name "
-    "server carries: lower `concurrency` or raise `timeout_s`, then `--retry timeout`",
+    "server carries: lower `concurrency` or raise `timeout_s`",
     "tls": "TLS fails. A wrong clock, old root certificates (`ca-certificates`, `certifi`) or a "
     "proxy that breaks TLS open; if none of these, the sites are out of care",
-    "deadline": "partitions run out of time. Raise `deadline_s` or take fewer `partition_rows`, "
-    "then `--retry deadline`",
+    "deadline": "partitions run out of time. Raise `deadline_s` or take fewer `partition_rows`",
     "rate": "rows wait too long for hosts that may be asked seldom. Shuffle the list, so that a "
-    "host's rows lie in many partitions, or raise `host_wait_s`, then `--retry host_busy`",
+    "host's rows lie in many partitions, or raise `host_wait_s`",
     "host_down": "hosts were left alone because they only failed or asked for it (`Retry-After`). "
-    "Look at the other reasons for the cause; lower `per_host`, then `--retry host_down`",
+    "Look at the other reasons for the cause; lower `per_host`",
     "http_429": "hosts say we ask too often. Lower `per_host`, set `requests_per_s`, shuffle the "
-    "list, then `--retry http_429`",
+    "list",
     "http_403": "hosts refuse us. Many do so by address (data centres) or user agent: set an "
     "honest `user_agent` with a way to reach you; do not pose as a browser",
     "http_404": "pages are gone. Lists age: a fifth to a third of an old one is normal, and "
     "nothing brings these back",
-    "http_5xx": "servers fail. If one host makes up the list it is down or overloaded: wait, lower "
-    "`per_host`, then `--retry http_5xx`",
+    "http_5xx": "servers fail. If one host makes up the list it is down or overloaded: wait, or "
+    "lower `per_host`",
     "robots": "robots.txt forbids it. That is its owners' decision; fewer rows are to be had here",
     "opt_out": "pages opt out of such use (X-Robots-Tag). That is their owners' decision",
     "private_address": "addresses are private. The list holds internal hosts, or the name server "

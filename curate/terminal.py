@@ -13,6 +13,8 @@ from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, Tex
 from rich.table import Table
 from rich.text import Text
 
+from curate.advice import advice
+from curate.core.families import kinds
 from curate.core.plan import LegPlan, Node, PassPlan
 from curate.core.selection import Selection
 from curate.core.store import Receipt
@@ -183,6 +185,8 @@ def print_funnel(console: Console, result: RunResult) -> None:
     console.print(table)
     console.print()
     _print_laws(console, result)
+    for line in _advice(result):
+        console.print(f"\n{line}", style="yellow", highlight=False)
 
 
 def _add_texts(table: Table, facts: Mapping[str, Any]) -> None:
@@ -241,6 +245,18 @@ def print_selection(console: Console, selection: Selection) -> None:
     console.print(table)
     for key, value in selection.facts["summary"].items():
         console.print(f"  {key}: {value}", highlight=False)
+
+
+def _advice(result: RunResult) -> list[str]:
+    """What it usually means when one class of failures dominates a download."""
+    downloads = kinds("download")
+    lines = [
+        advice(totals.dropped.get(stage, {}), rows=totals.rows_in)
+        for node, totals in result.passes.totals
+        for stage in node.stages
+        if stage in downloads
+    ]
+    return [line for line in lines if line is not None]
 
 
 def _share(part: int, whole: int) -> str:

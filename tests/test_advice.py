@@ -15,7 +15,7 @@ def test_classes_that_mean_the_same_are_counted_together() -> None:
     line = advice({"tls": 15, "tls_certificate": 15, "http_404": 20}, rows=200)
     assert line is not None and "15% of the rows (tls, tls_certificate)" in line
     line = advice({"host_busy": 30}, rows=100)
-    assert line is not None and "--retry host_busy" in line
+    assert line is not None and "host_wait_s" in line
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import ray
-from ray.exceptions import ObjectLostError, RayActorError, RayError, RayTaskError
+from ray.exceptions import RayActorError, RayError
 from ray.util import metrics
 
 from curate.core.errors import CurateError, EngineError
@@ -251,7 +251,7 @@ class _Pass:
         except RayActorError as error:
             self._replace(slot, task, error)
             return
-        except (ObjectLostError, RayTaskError) as error:
+        except RayError as error:  # a table lost with its node, a worker out of memory
             self._again(task, f"{type(error).__name__}: {error}", str(error), lost=True)
             return
         if isinstance(outcome, Receipt):
