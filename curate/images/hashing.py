@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 _SIDE, _BLOCK = 32, 8
 
+_INTEGRAL_PIXELS = 4_000_000
+
 #: A picture whose coefficients all stay below this is flat: its waves are under half a grey level.
 _FLAT = 8.0
 
@@ -35,7 +37,7 @@ def perceptual_hash(pixels: NDArray[np.uint8]) -> int | None:
         section 3.2.1; the median over all 64 coefficients follows the ImageHash library.
     """
     grey = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
-    small = cv2.resize(grey, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA).astype(np.float64)
+    small = _area_averages(grey)
     basis = _dct_basis()
     low = basis @ small @ basis.T
     # Rounding keeps a tie a tie whatever order a processor adds in.
@@ -44,6 +46,34 @@ def perceptual_hash(pixels: NDArray[np.uint8]) -> int | None:
         return None
     bits = (low > np.median(low)).ravel()
     return int.from_bytes(np.packbits(bits).tobytes(), "big")
+
+
+def _area_averages(grey: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """Return the mean grey of each field of a 32 x 32 grid, rounded to whole levels.
+
+    The fields' borders fall between pixels, so sums are read off an integral image at fractional
+    places: the numbers of ``cv2.resize`` with ``INTER_AREA``, three times as fast. Left
+    to ``cv2.resize`` are very large pictures, since the integral image takes 8 bytes a pixel, and
+    those that have to be enlarged.
+    """
+    height, width = grey.shape
+    if height * width > _INTEGRAL_PIXELS or min(height, width) < _SIDE:
+        small = cv2.resize(grey, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA)
+        return np.asarray(small, dtype=np.float64)
+    sums = np.asarray(cv2.integral(grey, sdepth=cv2.CV_64F))
+    (rows, row_part), (columns, column_part) = _borders(height), _borders(width)
+    part = row_part[:, None]
+    bands = sums[rows] * (1 - part) + sums[rows + 1] * part
+    corners = bands[:, columns] * (1 - column_part) + bands[:, columns + 1] * column_part
+    totals = np.diff(np.diff(corners, axis=0), axis=1)
+    return np.asarray(np.rint(totals * (_SIDE * _SIDE / (height * width))), dtype=np.float64)
+
+
+def _borders(length: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Return where a side is cut into 32: the pixel and how far into it, (33,) each."""
+    places = np.arange(_SIDE + 1) * (length / _SIDE)
+    whole = np.minimum(places.astype(np.int64), length - 1)
+    return whole, np.asarray(places - whole, dtype=np.float64)
 
 
 def hamming(left: int, right: int) -> int:

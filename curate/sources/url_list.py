@@ -223,8 +223,9 @@ def header(listing: Listing, file: Listed, config: Config) -> pa.Schema:
                         shutil.copyfileobj(gzip.GzipFile(fileobj=opened), copy)
                         return pq.ParquetFile(copy).schema_arrow
                 return pq.ParquetFile(opened).schema_arrow
-            return arrow_reader(gzip.GzipFile(fileobj=opened) if zipped else opened).schema
-        except (OSError, EOFError, zlib.error, pa.ArrowException) as error:
+            schema = arrow_reader(gzip.GzipFile(fileobj=opened) if zipped else opened).schema
+            return pa.schema([*schema])  # a name that is no UTF-8 is found here, not later
+        except (OSError, EOFError, zlib.error, pa.ArrowException, UnicodeDecodeError) as error:
             raise unreadable(file.location, error) from error
 
 

@@ -35,6 +35,12 @@ def test_equals_the_plain_reference() -> None:
         assert _hash(pixels) == _reference(pixels)
 
 
+def test_odd_sizes_equal_the_plain_reference_too() -> None:
+    for width, height in ((31, 33), (64, 32), (801, 599), (1, 40), (7, 5), (2100, 2000)):
+        pixels = scene(width, width=width, height=height)
+        assert hamming(_hash(pixels), _reference(pixels)) <= 1, (width, height)
+
+
 def test_survives_reencoding_and_resizing_and_tells_scenes_apart() -> None:
     hashes = []
     for seed in range(20):

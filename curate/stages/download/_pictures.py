@@ -242,6 +242,11 @@ def with_pictures(
     return Mapped(
         table,
         pa.array([outcome.reason for outcome in outcomes], pa.string()),
-        pa.array([outcome.detail for outcome in outcomes], pa.string()),
+        pa.array([_writable(outcome.detail) for outcome in outcomes], pa.string()),
         notes=notes or {},
     )
+
+
+def _writable(detail: str | None) -> str | None:
+    """Return a detail as UTF-8 can write it: servers put any bytes into their answers."""
+    return None if detail is None else detail.encode("utf-8", "replace").decode()

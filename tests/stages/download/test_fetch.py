@@ -87,6 +87,8 @@ def test_pictures_come_back_in_row_order(site: Site) -> None:
         (response(jpeg(1), X_Robots_Tag="otherbot: none, NoImageAI"), None, ""),
         (response(jpeg(1), X_Robots_Tag="CurateBot: none, NoImageAI"), "opt_out", "CurateBot"),
         (response(jpeg(1), Content_Encoding="br"), "protocol", "br"),
+        (b"HTTP/1.1 404 \xff\xfe\r\nContent-Length: 0\r\n\r\n", "http_404", "HTTP 404 ??"),
+        (b"HTTP/1.1 302 A\r\nLocation: ftp://\xff/\r\n\r\n", "bad_redirect", "302"),
         (response(gzip.compress(jpeg(1)), Content_Encoding="gzip"), None, ""),
         (response(gzip.compress(jpeg(1))[:-200], Content_Encoding="gzip"), "truncated_body", ""),
         (response(b"no gzip", Content_Encoding="gzip"), "protocol", "gzip"),
