@@ -212,7 +212,9 @@ class Fetcher:
         now = time.monotonic()
         if answer.body is not None:
             text = answer.body.decode("utf-8", "replace")
-            return _robots.parse(text, self._may.token, good_until=now + _ROBOTS_GOOD_S)
+            rules = _robots.parse(text, self._may.token, good_until=now + _ROBOTS_GOOD_S)
+            turn.hosts.remember(turn.hosts.get(URL(key).raw_host or ""), len(rules.rules))
+            return rules
         if answer.reason in ("bad_redirect", "too_many_redirects") or (
             400 <= (answer.status or 0) < 500
         ):

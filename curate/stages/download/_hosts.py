@@ -18,6 +18,9 @@ from curate.stages.download._robots import Rules
 
 _HOSTS_KEPT = 8192
 
+#: Lines of robots.txt remembered, about 300 bytes each.
+_RULES_KEPT = 500_000
+
 
 class HostDown(Exception):  # noqa: N818 - a fact about the host
     """A host that is not asked now; the message says why and for how long.
@@ -62,6 +65,7 @@ class Host:
         users: rows that are at it or wait for it.
         probe: set when the one row that tries a doubtful host is through; None while none does.
         rules: its robots.txt by origin; see ``_robots``.
+        weight: lines of these.
     """
 
     name: str
@@ -70,6 +74,7 @@ class Host:
     users: int = 0
     probe: asyncio.Event | None = None
     rules: dict[str, asyncio.Task[Rules]] = field(default_factory=dict)
+    weight: int = 0
     _next_at: float = 0.0
     _held_until: float = 0.0
     _failed: int = 0
@@ -142,6 +147,7 @@ class Hosts:
         self.manners = manners
         self._most = most
         self._hosts: OrderedDict[str, Host] = OrderedDict()
+        self._weight = 0
 
     def __len__(self) -> int:
         return len(self._hosts)
@@ -156,14 +162,23 @@ class Hosts:
         self._hosts.move_to_end(name)
         return host
 
+    def remember(self, host: Host, rules: int) -> None:
+        """Count lines of a robots.txt that a host keeps; too many of all make others go."""
+        host.weight += rules
+        self._weight += rules
+        self._forget()
+
     def _forget(self) -> None:
         # In batches, so that a list of a million hosts does not look at all of them for each.
-        if len(self._hosts) <= self._most + self._most // 8:
+        if len(self._hosts) <= self._most + self._most // 8 and self._weight <= _RULES_KEPT:
             return
         newest = next(reversed(self._hosts))
-        idle = [name for name, host in self._hosts.items() if not host.users and name != newest]
-        for name in idle[: len(self._hosts) - self._most]:
-            del self._hosts[name]
+        for name, host in list(self._hosts.items()):
+            if len(self._hosts) <= self._most and self._weight <= _RULES_KEPT // 2:
+                return
+            if not host.users and name != newest:
+                del self._hosts[name]
+                self._weight -= host.weight
 
 
 class Turn:

@@ -147,6 +147,17 @@ def test_hosts_long_out_of_use_are_forgotten() -> None:
     asyncio.run(play())
 
 
+def test_hosts_with_long_rules_are_forgotten_sooner() -> None:
+    async def play() -> None:
+        hosts = Hosts(_manners(), most=1000)
+        for number in range(100):
+            hosts.remember(hosts.get(f"{number}.test"), 20_000)
+        assert 2 <= len(hosts) <= 26
+        assert hosts.get("99.test").weight == 20_000
+
+    asyncio.run(play())
+
+
 def test_pace_narrows_while_many_hosts_time_out_and_widens_again() -> None:
     pace = Pace(64)
     for i in range(32):
