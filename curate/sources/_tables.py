@@ -59,7 +59,7 @@ class ParquetTable:
             )
         except (OSError, pa.ArrowException) as error:
             raise unreadable(location, error) from error
-        self.schema = self._file.schema_arrow
+        self.schema = with_names(self._file.schema_arrow, location)
         metadata = self._file.metadata
         self.num_rows = metadata.num_rows
         groups = [metadata.row_group(i).num_rows for i in range(metadata.num_row_groups)]
@@ -136,7 +136,7 @@ class ArrowTable:
             ]
         except (OSError, pa.ArrowException) as error:
             raise unreadable(location, error) from error
-        self.schema = self._reader.schema
+        self.schema = with_names(self._reader.schema, location)
         self._offsets = np.concatenate([[0], np.cumsum(counts, dtype=np.int64)])
         self.num_rows = int(self._offsets[-1])
 
@@ -221,6 +221,19 @@ def open_table(location: str) -> Table:
         SourceError: it cannot be read as such.
     """
     return ParquetTable(location) if location.lower().endswith(".parquet") else ArrowTable(location)
+
+
+def with_names(schema: pa.Schema, location: str) -> pa.Schema:
+    """Return the schema, whose names are UTF-8.
+
+    Raises:
+        SourceError: one is not.
+    """
+    try:
+        assert len(schema.names) == len(schema)
+    except UnicodeDecodeError as error:
+        raise unreadable(location, error) from error
+    return schema
 
 
 def arrow_reader(file: Any) -> Any:

@@ -10,7 +10,7 @@ import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
-from typing import Any, Literal
+from typing import IO, Any, Literal
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -31,7 +31,7 @@ from curate.sources._columns import (
 from curate.sources._listing import Listed, Listing, unreadable
 from curate.sources._rows import base_fields, extra_name
 from curate.sources._spool import Format, Wanted, column_names, write_spool
-from curate.sources._tables import OpenTables, arrow_reader, as_table, open_table
+from curate.sources._tables import OpenTables, arrow_reader, as_table, open_table, with_names
 
 _TABLES = (".parquet", ".arrow", ".arrows", ".feather", ".ipc")
 _TEXTS = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl"}
@@ -215,18 +215,22 @@ def header(listing: Listing, file: Listed, config: Config) -> pa.Schema:
         if form is not None:
             names = column_names(opened, form, file.location)
             return pa.schema([(name, pa.string()) for name in names])
-        plain, zipped = _endings(file.name)
         try:
-            if plain == ".parquet":
-                if zipped:
-                    with tempfile.TemporaryFile() as copy:
-                        shutil.copyfileobj(gzip.GzipFile(fileobj=opened), copy)
-                        return pq.ParquetFile(copy).schema_arrow
-                return pq.ParquetFile(opened).schema_arrow
-            schema = arrow_reader(gzip.GzipFile(fileobj=opened) if zipped else opened).schema
-            return pa.schema([*schema])  # a name that is no UTF-8 is found here, not later
+            schema = _table_schema(opened, file.name)
         except (OSError, EOFError, zlib.error, pa.ArrowException, UnicodeDecodeError) as error:
             raise unreadable(file.location, error) from error
+    return with_names(schema, file.location)
+
+
+def _table_schema(opened: IO[bytes], name: str) -> pa.Schema:
+    plain, zipped = _endings(name)
+    if plain != ".parquet":
+        return arrow_reader(gzip.GzipFile(fileobj=opened) if zipped else opened).schema
+    if not zipped:
+        return pq.ParquetFile(opened).schema_arrow
+    with tempfile.TemporaryFile() as copy:
+        shutil.copyfileobj(gzip.GzipFile(fileobj=opened), copy)
+        return pq.ParquetFile(copy).schema_arrow
 
 
 def chosen(schema: pa.Schema, config: Config, file: Listed) -> Columns:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.ipc
+import pyarrow.parquet as pq
 import pytest
 
 from curate.core.errors import SourceError
@@ -46,6 +47,20 @@ def test_json_keys_that_cannot_be_written_are_no_columns(tmp_path: Path) -> None
     path.write_text('{"url": "http://a.test/1", "text": "b", "\\ud800": 1, "n": 2}\n')
     (row,) = _read(path)
     assert (row["url"], row["texts"], row["n"]) == ("http://a.test/1", ["b"], "2")
+
+
+@pytest.mark.parametrize("name", ["a.parquet", "a.arrow"])
+def test_column_names_that_are_no_utf8(tmp_path: Path, name: str) -> None:
+    table = pa.table({"url": ["http://a.test/1"], "text": ["b"], "wideness": [1]})
+    path = tmp_path / name
+    if name == "a.parquet":
+        pq.write_table(table, path, store_schema=False)
+    else:
+        with pa.ipc.new_file(path, table.schema) as file:
+            file.write_table(table)
+    path.write_bytes(path.read_bytes().replace(b"wideness", b"w\xffdeness"))
+    with pytest.raises(SourceError, match=name):
+        _read(path)
 
 
 def test_offsets_that_point_elsewhere(tmp_path: Path) -> None:
