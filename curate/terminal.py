@@ -30,7 +30,7 @@ class _Rate(ProgressColumn):
     def render(self, task: Task) -> Text:
         rows, begun = task.fields["rows"], task.fields["begun"]
         passed = max((task.finished_time or 0) or time.monotonic() - begun, 1e-3)
-        said = f"{rows:,} rows"
+        said = f"{rows:,} rows" if rows else ""
         if task.fields["fresh"]:
             said += f"  {rows / passed:,.1f} rows/s"
             if task.total and not task.finished:
