@@ -23,6 +23,7 @@ from curate.stages.download._answers import FAILURES_OF_A_HOST, Answer
 from curate.stages.download._client import Fetcher, Limits, Permissions
 from curate.stages.download._hosts import HostDown, Hosts, Manners, Turn
 from curate.stages.download._loop import LoopThread
+from curate.stages.download._memory import keep_freed_memory
 from curate.stages.download._pace import Pace
 from curate.stages.download._pictures import Outcome, Preparer, with_pictures
 
@@ -72,6 +73,7 @@ class Fetch(MapStage):
         # OpenCV would start threads of its own in each of ours.
         cv2.setNumThreads(1)
         config = self._config
+        keep_freed_memory()
         _allow_open_files(2 * config.concurrency + 256)
         prepare = Preparer(config)
         resolvers = ThreadPoolExecutor(_DNS_THREADS, "curate-dns")
