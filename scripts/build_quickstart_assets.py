@@ -87,7 +87,7 @@ def build(package: Path, out: Path) -> int:
         file = Path(path).with_suffix(".jpg").as_posix().replace("/", "-").lower()
         data = jpeg(stamp.rgb, longest_side=LONGEST_SIDE, quality=QUALITY)
         (pictures / file).write_bytes(data)
-        entry = {"file": file, "text": stamp.text, "source": path, "kind": stamp.kind}
+        entry = {"file": f"pictures/{file}", "text": stamp.text, "source": path, "kind": stamp.kind}
         lines.append(json.dumps(entry, ensure_ascii=False))
     (out / "captions.jsonl").write_text("\n".join(lines) + "\n", "utf-8")
     digest = hashlib.sha256(package.read_bytes()).hexdigest()

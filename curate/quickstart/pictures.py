@@ -51,4 +51,7 @@ def shipped_pictures(assets: Path = ASSETS) -> list[Picture]:
             f"{captions} cannot be read ({error}): the quickstart's pictures are part of curate, "
             "install it again"
         ) from error
-    return [Picture(**entry, path=assets / "pictures" / entry["file"]) for entry in entries]
+    return [
+        Picture(**{**entry, "file": Path(entry["file"]).name}, path=assets / entry["file"])
+        for entry in entries
+    ]

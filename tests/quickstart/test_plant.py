@@ -101,5 +101,5 @@ def test_texts_without_content_look_like_the_webs(planted: Planted) -> None:
 
 
 def test_too_few_pictures_are_an_error() -> None:
-    with pytest.raises(ValueError, match="256 pictures are needed, 3 were given"):
+    with pytest.raises(ValueError, match="132 pictures are needed, 3 were given"):
         plant(pictures=shipped_pictures()[:3])
