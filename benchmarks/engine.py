@@ -1,6 +1,6 @@
 """What the engines cost beside a bare loop of the same model calls, and per empty partition.
 
-    python benchmarks/engine.py            # both tables, about eight minutes on two cores
+    python benchmarks/engine.py            # both tables, about ten minutes on two cores
     python benchmarks/engine.py --quick    # a smoke test of the benchmark itself
 
 Overhead: the shipped pictures are captioned and scored by a MED of random weights, partition by
@@ -204,13 +204,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])  # type: ignore[union-attr]
     parser.add_argument("--quick", action="store_true", help="a smoke test, no measurement")
     parser.add_argument("--model", default="curate-tiny", help="a MED checkpoint")
-    quick = parser.parse_args().quick
-    model = parser.parse_args().model
+    chosen = parser.parse_args()
+    quick, model = chosen.quick, chosen.model
     logging.disable(logging.WARNING)
     overhead(
         Path(model),
-        copies=1 if quick else 6,
-        partition_rows=64 if quick else 128,
+        copies=1 if quick else 2,
+        partition_rows=64,
         rounds=1 if quick else 3,
     )
     dispatch(200 if quick else 20_000)
