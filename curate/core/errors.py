@@ -10,8 +10,7 @@
     │   └── OtherRun     the folder holds a run of another recipe or another list
     ├── LawError         rows or texts unaccounted for: a defect in a stage or in curate itself
     ├── StageError       a stage that raised, with its partition
-    ├── EngineError      workers that cannot be had, or a cluster that cannot be reached
-    └── Interrupted      stopped on request; the same command continues
+    └── EngineError      workers that cannot be had, or a cluster that cannot be reached
 
 A bad row is data and goes to the ledger; these are for bad input to the program and bad programs.
 Each message says what is wrong, where, and how to mend it.
@@ -62,10 +61,6 @@ class StageError(CurateError):
 
 class EngineError(CurateError):
     """Workers that cannot be had, or a cluster that cannot be reached."""
-
-
-class Interrupted(CurateError):  # noqa: N818
-    """Stopped on request. What was committed stays valid; the same command continues."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -111,15 +111,19 @@ class Selection:
             rows = table.rows(number, wanted)
             yield rows.filter(pc.is_in(rows["row"], pc.unique(texts["row"]))), texts
 
+    def is_of(self, table: CommittedTable) -> bool:
+        """Whether it was decided on the table as it is now."""
+        return self.fingerprint == table.fingerprint and (
+            self.facts["partitions"] == len(table.partitions)
+        )
+
     def check(self, table: CommittedTable) -> None:
         """Check that the selection belongs to the table as it is now.
 
         Raises:
             StoreError: decided on another table, or on fewer partitions.
         """
-        if self.fingerprint != table.fingerprint or self.facts["partitions"] != len(
-            table.partitions
-        ):
+        if not self.is_of(table):
             raise StoreError(
                 f"selection {self.name!r} was decided on an earlier table of {table.store.root}: "
                 "run 'curate select' again"
@@ -159,24 +163,12 @@ def select(
             f"{name!r} is no name for a selection: letters, digits, '.', '_' and '-' are due"
         )
     store = table.store
-    path = store.selection(name) / SELECTION_FILE
-    if path.exists():
+    if (store.selection(name) / SELECTION_FILE).exists():
         there = Selection.open(store.root, name)
-        same = same_json(there.facts["settings"], dict(settings))
-        if (
-            same
-            and there.facts["table"] == table.fingerprint
-            and (there.facts["partitions"] == len(table.partitions))
-        ):
+        if same_json(there.facts["settings"], dict(settings)) and there.is_of(table):
             return there, False
-    with selector.ready():
-        selector.prepare(lambda: (_eligible(texts)[0] for texts in table.each_texts()))
-        temporary = store.root / "selections" / f".{name}.tmp"
-        shutil.rmtree(temporary, ignore_errors=True)
-        counts = _Counts()
-        for number in table.partitions:
-            decisions = _decide(selector, table.texts(number), counts)
-            write_parquet(_part(temporary, number), decisions, flush_folder=False)
+    temporary = store.root / "selections" / f".{name}.tmp"
+    counts = _write_decisions(table, selector, temporary)
     rows = sum(table.store.live_rows(table.nodes, number).size for number in table.partitions)
     facts = {
         "settings": dict(settings),
@@ -195,6 +187,18 @@ def select(
     write_json(temporary / SELECTION_FILE, facts)
     _put_in_place(store, temporary, name)
     return Selection.open(store.root, name), True
+
+
+def _write_decisions(table: CommittedTable, selector: Selector, folder: Path) -> _Counts:
+    """Decide every text and write a file a partition into an emptied folder."""
+    shutil.rmtree(folder, ignore_errors=True)
+    counts = _Counts()
+    with selector.ready():
+        selector.prepare(lambda: (_eligible(texts)[0] for texts in table.each_texts()))
+        for number in table.partitions:
+            decisions = _decide(selector, table.texts(number), counts)
+            write_parquet(_part(folder, number), decisions, flush_folder=False)
+    return counts
 
 
 class _Counts:
