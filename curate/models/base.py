@@ -28,7 +28,6 @@ class Writing:
         decoding: ``nucleus`` and ``greedy`` use ``sampling``; ``beam`` searches.
         sampling: how the next token is chosen; with ``beam`` its penalty and least length alone.
         num_beams: beams of a search.
-        num_captions: captions an image.
         prompt: words every caption begins with; they are not part of the text.
         max_tokens: most new tokens of a caption.
         round_number: turn of the bootstrap loop; another round draws other captions.
@@ -37,7 +36,6 @@ class Writing:
     decoding: Literal["nucleus", "greedy", "beam"] = "nucleus"
     sampling: Sampling = field(default_factory=Sampling)
     num_beams: int = 3
-    num_captions: int = 1
     prompt: str = ""
     max_tokens: int = 30
     round_number: int = 0
@@ -73,10 +71,28 @@ class Captioner(Protocol):
     def prepare(self, image_HW3: Pixels) -> Pixels:
         """Bring an RGB picture to the model's size, uint8 [3, H', W']. Safe in threads."""
 
-    def caption(self, images_B3HW: Pixels, uids: Sequence[str]) -> list[list[str]]:
-        """Write captions: for every image as many as asked for, without the prompt.
+    def caption(
+        self, images_B3HW: Pixels, uids: Sequence[str], draws: Sequence[int]
+    ) -> list[list[str]]:
+        """Write captions without the prompt, one for every image and draw.
 
-        A caption depends on its own image and uid alone, not on the batch.
+        A sampled caption is drawn from the stream of (uid, round, draw): it depends on its image,
+        uid and draw alone, not on the batch nor on the other draws. So a poor caption can be drawn
+        again under another number while all others stay.
+
+        Args:
+            images_B3HW: prepared pictures.
+            uids: B uids.
+            draws: numbers of the streams to draw from, the same for every image; in any order and
+                not always from 0. Greedy decoding is only asked for ``[0]``; a beam search for
+                0, 1, 2, ..., its best sequences in order.
+
+        Returns:
+            For each image its captions in the order of ``draws``.
+
+        Raises:
+            FloatingPointError: the logits of some image are not finite; ``KeyedSampler`` says so.
+            Exception: whatever else a picture does to the model; the stage finds it by bisection.
         """
 
 

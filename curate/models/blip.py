@@ -24,7 +24,7 @@ from curate.core.errors import ModelError
 from curate.models.base import Pixels, Writing
 from curate.models.checkpoints import Checkpoint
 from curate.models.loading import load_model, load_tokenizer
-from curate.models.sampling import KeyedLogits, KeyedSampler, stream_key
+from curate.models.sampling import FiniteLogits, KeyedLogits, KeyedSampler, stream_key
 
 MODEL_TYPES = ("blip",)
 _CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
@@ -118,21 +118,23 @@ class BlipCaptioner:
         return self._images.prepare(image_HW3)
 
     @torch.inference_mode()
-    def caption(self, images_B3HW: Pixels, uids: Sequence[str]) -> list[list[str]]:
-        """Write ``num_captions`` captions an image, without the prompt."""
+    def caption(
+        self, images_B3HW: Pixels, uids: Sequence[str], draws: Sequence[int]
+    ) -> list[list[str]]:
+        """Write a caption for every image and draw, without the prompt."""
         if not len(uids):
             return []
-        writing, vision = self._writing, self._model.vision_model
+        vision = self._model.vision_model
         pixels = self._images.normalised(images_B3HW, vision.embeddings.class_embedding)
         image_tokens_BLD = vision(pixel_values=pixels).last_hidden_state
-        if writing.decoding == "beam":
-            ids_PL = self._generate(image_tokens_BLD, **self._beam_settings())
+        if self._writing.decoding == "beam":
+            ids_PL = self._generate(image_tokens_BLD, **self._beam_settings(len(draws)))
         else:
-            image_tokens_PLD = image_tokens_BLD.repeat_interleave(writing.num_captions, 0)
-            ids_PL = self._generate(image_tokens_PLD, logits_processor=[self._processor(uids)])
+            image_tokens_PLD = image_tokens_BLD.repeat_interleave(len(draws), 0)
+            processor = self._processor(uids, draws)
+            ids_PL = self._generate(image_tokens_PLD, logits_processor=[processor])
         texts = [self._text(ids) for ids in ids_PL.tolist()]
-        k = writing.num_captions
-        return [texts[start : start + k] for start in range(0, len(texts), k)]
+        return [texts[start : start + len(draws)] for start in range(0, len(texts), len(draws))]
 
     def _generate(self, image_tokens_PLD: Tensor, **settings: Any) -> Tensor:
         """Return ids [P', L], the prompt's first."""
@@ -147,25 +149,26 @@ class BlipCaptioner:
         )
         return ids
 
-    def _processor(self, uids: Sequence[str]) -> KeyedLogits:
+    def _processor(self, uids: Sequence[str], draws: Sequence[int]) -> KeyedLogits:
         writing = self._writing
         keys = [
-            stream_key(uid, round_number=writing.round_number, caption=k)
+            stream_key(uid, round_number=writing.round_number, caption=draw)
             for uid in uids
-            for k in range(writing.num_captions)
+            for draw in draws
         ]
         sampler = KeyedSampler(
             keys, writing.sampling, prompt_ids=self._prompt_ids, end_id=self._end_id
         )
         return KeyedLogits(sampler, prompt_length=len(self._prompt_ids))
 
-    def _beam_settings(self) -> dict[str, Any]:
+    def _beam_settings(self, num_captions: int) -> dict[str, Any]:
         writing = self._writing
         return {
             "num_beams": writing.num_beams,
-            "num_return_sequences": writing.num_captions,
+            "num_return_sequences": num_captions,
             "min_new_tokens": writing.sampling.min_tokens,
             "repetition_penalty": writing.sampling.repetition_penalty,
+            "logits_processor": [FiniteLogits()],
         }
 
     def _text(self, ids: list[int]) -> str:

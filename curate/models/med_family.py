@@ -90,15 +90,17 @@ class MedCaptioner(_Med):
             )
 
     @torch.inference_mode()
-    def caption(self, images_B3HW: Pixels, uids: Sequence[str]) -> list[list[str]]:
-        """Write ``num_captions`` captions an image, without the prompt."""
+    def caption(
+        self, images_B3HW: Pixels, uids: Sequence[str], draws: Sequence[int]
+    ) -> list[list[str]]:
+        """Write a caption for every image and draw, without the prompt."""
         if not len(uids):
             return []
-        writing, k = self._writing, self._writing.num_captions
+        writing = self._writing
         keys = [
-            stream_key(uid, round_number=writing.round_number, caption=n)
+            stream_key(uid, round_number=writing.round_number, caption=draw)
             for uid in uids
-            for n in range(k)
+            for draw in draws
         ]
         sampler = KeyedSampler(
             keys,
@@ -106,11 +108,11 @@ class MedCaptioner(_Med):
             prompt_ids=self._prompt_S.tolist(),
             end_id=self.model.config.sep_token_id,
         )
-        image_tokens_PMD = self.encode(images_B3HW).repeat_interleave(k, 0)
+        image_tokens_PMD = self.encode(images_B3HW).repeat_interleave(len(draws), 0)
         ids_PT = self.model.generate(image_tokens_PMD, self._prompt_S, writing.max_tokens, sampler)
         texts = self.tokenizer.batch_decode(ids_PT.tolist(), skip_special_tokens=True)
         words = [str(text).strip().removeprefix("##") for text in texts]
-        return [words[start : start + k] for start in range(0, len(words), k)]
+        return [words[start : start + len(draws)] for start in range(0, len(words), len(draws))]
 
 
 class MedScorer(_Med):

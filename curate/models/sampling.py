@@ -94,7 +94,11 @@ class KeyedSampler:
         Args:
             logits_BV: scores of the next token, any float type.
             step: 0 for the first token after the prompt.
+
+        Raises:
+            FloatingPointError: a row's logits hold NaN or +inf, or nothing but -inf.
         """
+        require_finite(logits_BV, step)
         self._keys_B = self._keys_B.to(logits_BV.device)
         self._seen_BL = self._seen_BL.to(logits_BV.device)
         scores_BV = self._adjusted(logits_BV.float(), step)
@@ -138,6 +142,30 @@ class KeyedLogits:
         """Return scores [B, V] that are 0 for the chosen token and -inf elsewhere."""
         next_B = self._sampler(scores, input_ids.shape[1] - self._prompt_length)
         return torch.full_like(scores, -torch.inf).scatter(1, next_B[:, None], 0.0)
+
+
+class FiniteLogits:
+    """A logits processor for a beam search of transformers: refuses logits that are not finite."""
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        """Return the scores as they are.
+
+        Raises:
+            FloatingPointError: see ``require_finite``.
+        """
+        require_finite(scores, input_ids.shape[1])
+        return scores
+
+
+def require_finite(logits_BV: Tensor, step: int) -> None:
+    """Refuse logits that no token can be chosen from.
+
+    Raises:
+        FloatingPointError: a row holds NaN or +inf, or nothing but -inf. A single -inf is a token
+            that was forbidden.
+    """
+    if not bool(torch.isfinite(logits_BV.amax(-1)).all()):
+        raise FloatingPointError(f"the logits of token {step} are not finite")
 
 
 def sample(logits_BV: Tensor, keys_B: Tensor, step: int, sampling: Sampling) -> Tensor:

@@ -109,7 +109,6 @@ class CaptionerConfig(ModelConfig):
             decoding=decoding,
             sampling=sampling,
             num_beams=num_beams,
-            num_captions=self.num_captions,
             prompt=self.prompt.strip(),
             max_tokens=self.max_tokens,
             round_number=self.round,
@@ -170,7 +169,8 @@ class CaptionStage(ModelStage["Captioner"]):
         captions: list[list[str]] = [[] for _ in uids]
         size = self._config.batch_size
         for places, images in decoder.batches(rows["image"], range(len(uids)), size, faults):
-            write = partial(_caption, model, images, [uids[place] for place in places])
+            draws = range(self._config.num_captions)
+            write = partial(_caption, model, images, [uids[place] for place in places], draws)
             written = in_halves(write, 0, len(places), notes)
             for place, texts in zip(places, chain.from_iterable(written), strict=True):
                 captions[place] = texts
@@ -180,7 +180,8 @@ class CaptionStage(ModelStage["Captioner"]):
         assert self._model is not None
         writing = self._config.writing()
         made_by = [
-            f"{self._model.signature} {writing.describe(k)}" for k in range(writing.num_captions)
+            f"{self._model.signature} {writing.describe(k)}"
+            for k in range(self._config.num_captions)
         ]
         added: dict[str, list[list[Any]]] = {
             "texts": captions,
@@ -202,6 +203,11 @@ class CaptionStage(ModelStage["Captioner"]):
 
 
 def _caption(
-    model: Captioner, images: Pixels, uids: Sequence[str], start: int, stop: int
+    model: Captioner,
+    images: Pixels,
+    uids: Sequence[str],
+    draws: Sequence[int],
+    start: int,
+    stop: int,
 ) -> list[list[str]]:
-    return model.caption(images[start:stop], uids[start:stop])
+    return model.caption(images[start:stop], uids[start:stop], draws)

@@ -144,7 +144,7 @@ def test_no_texts_and_no_images_are_no_trouble(scorer_folder: Path, captioner_fo
     none = np.zeros((0, 3, SIDE, SIDE), np.uint8)
     scores = _scorer(scorer_folder).score(none, [], [])
     assert [len(values) for values in scores.values()] == [0, 0]
-    assert _captioner(captioner_folder).caption(none, []) == []
+    assert _captioner(captioner_folder).caption(none, [], [0]) == []
 
 
 @pytest.mark.parametrize("decoding", ["greedy", "beam"])
@@ -158,7 +158,7 @@ def test_captions_without_chance_equal_transformers_generate(
         prompt="a picture of",
         num_beams=3,
     )
-    got = captioner.caption(_images(captioner), UIDS)
+    got = captioner.caption(_images(captioner), UIDS, [0])
     tokenizer = BertTokenizer.from_pretrained(captioner_folder)
     model = BlipForConditionalGeneration.from_pretrained(captioner_folder).eval()
     prompt = tokenizer(["a picture of"] * 8, return_tensors="pt", return_token_type_ids=False)
@@ -176,13 +176,13 @@ def test_captions_without_chance_equal_transformers_generate(
 
 
 def test_a_caption_depends_on_its_image_and_uid_alone(captioner_folder: Path) -> None:
-    captioner = _captioner(captioner_folder, prompt="a picture of", num_captions=2)
+    captioner = _captioner(captioner_folder, prompt="a picture of")
     images = _images(captioner)
-    together = captioner.caption(images, UIDS)
+    together = captioner.caption(images, UIDS, [0, 1])
     order = [5, 2, 7, 0, 1, 6, 3, 4]
-    shuffled = captioner.caption(images[order], [UIDS[i] for i in order])
+    shuffled = captioner.caption(images[order], [UIDS[i] for i in order], [0, 1])
     assert [shuffled[order.index(i)] for i in range(8)] == together
-    alone = [captioner.caption(images[i : i + 1], UIDS[i : i + 1])[0] for i in range(8)]
+    alone = [captioner.caption(images[i : i + 1], UIDS[i : i + 1], [0, 1])[0] for i in range(8)]
     assert alone == together
     assert len({text for texts in together for text in texts}) == 16
 
@@ -190,23 +190,27 @@ def test_a_caption_depends_on_its_image_and_uid_alone(captioner_folder: Path) ->
 def test_another_round_another_uid_and_another_k_give_other_captions(
     captioner_folder: Path,
 ) -> None:
-    captioner = _captioner(captioner_folder, num_captions=2)
+    captioner = _captioner(captioner_folder)
     images = np.repeat(_images(captioner, 1), 2, axis=0)
-    first, second = captioner.caption(images, ["a" * 32, "b" * 32])
-    later = _captioner(captioner_folder, num_captions=2, round_number=1)
-    (third,) = later.caption(images[:1], ["a" * 32])
+    first, second = captioner.caption(images, ["a" * 32, "b" * 32], [0, 1])
+    later = _captioner(captioner_folder, round_number=1)
+    (third,) = later.caption(images[:1], ["a" * 32], [0, 1])
     assert len({*first, *second, *third}) == 6
 
 
-def test_one_caption_of_two_is_the_one_of_one(captioner_folder: Path) -> None:
-    one, two = _captioner(captioner_folder), _captioner(captioner_folder, num_captions=2)
-    images = _images(one)
-    assert [texts[:1] for texts in two.caption(images, UIDS)] == one.caption(images, UIDS)
+def test_a_draw_does_not_hang_on_the_draws_beside_it(captioner_folder: Path) -> None:
+    captioner = _captioner(captioner_folder)
+    images = _images(captioner)
+    both = captioner.caption(images, UIDS, [0, 1])
+    assert [texts[:1] for texts in both] == captioner.caption(images, UIDS, [0])
+    again = captioner.caption(images[2:3], UIDS[2:3], [5, 1])
+    assert again[0][1] == both[2][1]
+    assert again[0][0] not in both[2]
 
 
 def test_beams_give_several_captions_an_image(captioner_folder: Path) -> None:
-    captioner = _captioner(captioner_folder, decoding="beam", num_beams=4, num_captions=2)
-    texts = captioner.caption(_images(captioner, 3), UIDS[:3])
+    captioner = _captioner(captioner_folder, decoding="beam", num_beams=4)
+    texts = captioner.caption(_images(captioner, 3), UIDS[:3], [0, 1])
     assert [len(set(of_image)) for of_image in texts] == [2, 2, 2]
 
 
@@ -215,7 +219,7 @@ def test_lengths_are_within_their_bounds(captioner_folder: Path) -> None:
         captioner_folder, sampling=Sampling(top_p=1.0, temperature=3.0, min_tokens=5), max_tokens=9
     )
     tokenizer = BertTokenizer.from_pretrained(captioner_folder)
-    texts = [t for many in captioner.caption(_images(captioner), UIDS) for t in many]
+    texts = [t for many in captioner.caption(_images(captioner), UIDS, [0]) for t in many]
     lengths = [len(tokenizer.tokenize(text)) for text in texts]
     assert max(lengths) <= 9
     assert len(set(lengths)) > 1

@@ -4,7 +4,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from curate.models.sampling import KeyedLogits, KeyedSampler, Sampling, gumbel, sample, stream_key
+from curate.models.sampling import (
+    FiniteLogits,
+    KeyedLogits,
+    KeyedSampler,
+    Sampling,
+    gumbel,
+    sample,
+    stream_key,
+)
 
 
 def _keys(count: int) -> Tensor:
@@ -161,3 +169,23 @@ def test_forbidden_tokens_are_never_drawn() -> None:
     logits_V[10:] = -torch.inf
     drawn = sample(logits_V.expand(500, -1), _keys(500), 0, Sampling(top_p=1.0))
     assert drawn.max().item() < 10
+
+
+@pytest.mark.parametrize("bad", [torch.nan, torch.inf])
+def test_logits_that_are_not_finite_are_refused(bad: float) -> None:
+    logits_BV = torch.zeros(3, 9)
+    logits_BV[1, 4] = bad
+    sampler = KeyedSampler([1, 2, 3], Sampling(), prompt_ids=[0], end_id=3)
+    with pytest.raises(FloatingPointError, match="token 0"):
+        sampler(logits_BV, 0)
+    with pytest.raises(FloatingPointError, match="token 7"):
+        FiniteLogits()(torch.zeros(3, 7, dtype=torch.int64), logits_BV)
+
+
+def test_a_row_of_forbidden_tokens_alone_is_refused_but_not_one_with_a_choice() -> None:
+    logits_BV = torch.full((1, 9), -torch.inf)
+    sampler = KeyedSampler([1], Sampling(), prompt_ids=[0], end_id=3)
+    with pytest.raises(FloatingPointError, match="not finite"):
+        sampler(logits_BV, 0)
+    logits_BV[0, 6] = -3.0
+    assert sampler(logits_BV, 0).tolist() == [6]

@@ -115,7 +115,7 @@ def test_a_caption_without_a_word_is_kept_with_a_reason(folder: Path) -> None:
         signature = "mute@0"
         prepare = staticmethod(lambda image: image[:8, :8].transpose(2, 0, 1))
 
-        def caption(self, images_B3HW: Any, uids: Any) -> list[list[str]]:
+        def caption(self, images_B3HW: Any, uids: Any, draws: Any) -> list[list[str]]:
             return [["", "a word"] for _ in uids]
 
     class MuteConfig(Config):
@@ -136,10 +136,10 @@ def test_when_memory_runs_out_the_batch_is_halved_and_nothing_else_changes(folde
         def __init__(self, model: Any) -> None:
             self.signature, self.prepare, self._model = model.signature, model.prepare, model
 
-        def caption(self, images_B3HW: Any, uids: Any) -> Any:
+        def caption(self, images_B3HW: Any, uids: Any, draws: Any) -> Any:
             if len(uids) > 2:
                 raise torch.OutOfMemoryError
-            return self._model.caption(images_B3HW, uids)
+            return self._model.caption(images_B3HW, uids, draws)
 
     class SmallConfig(Config):
         def load(self) -> Any:
