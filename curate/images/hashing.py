@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 _SIDE, _BLOCK = 32, 8
 
+#: The sums of this many grey levels fit into 32 bits.
 _INTEGRAL_PIXELS = 4_000_000
 
 #: A picture whose coefficients all stay below this is flat: its waves are under half a grey level.
@@ -53,14 +54,14 @@ def _area_averages(grey: NDArray[np.uint8]) -> NDArray[np.float64]:
 
     The fields' borders fall between pixels, so sums are read off an integral image at fractional
     places: the numbers of ``cv2.resize`` with ``INTER_AREA``, three times as fast. Left
-    to ``cv2.resize`` are very large pictures, since the integral image takes 8 bytes a pixel, and
+    to ``cv2.resize`` are very large pictures, since the integral image takes 4 bytes a pixel, and
     those that have to be enlarged.
     """
     height, width = grey.shape
     if height * width > _INTEGRAL_PIXELS or min(height, width) < _SIDE:
         small = cv2.resize(grey, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA)
         return np.asarray(small, dtype=np.float64)
-    sums = np.asarray(cv2.integral(grey, sdepth=cv2.CV_64F))
+    sums = np.asarray(cv2.integral(grey, sdepth=cv2.CV_32S))
     (rows, row_part), (columns, column_part) = _borders(height), _borders(width)
     part = row_part[:, None]
     bands = sums[rows] * (1 - part) + sums[rows + 1] * part

@@ -8,6 +8,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from curate.images.area import shrink
+
 ResizeMode = Literal["no", "border", "keep_ratio", "keep_ratio_largest", "center_crop"]
 
 RESIZE_MODES: tuple[ResizeMode, ...] = get_args(ResizeMode)
@@ -22,7 +24,6 @@ _INTERPOLATION = {
     "bilinear": cv2.INTER_LINEAR,
     "cubic": cv2.INTER_CUBIC,
     "bicubic": cv2.INTER_CUBIC,
-    "area": cv2.INTER_AREA,
     "lanczos": cv2.INTER_LANCZOS4,
     "lanczos4": cv2.INTER_LANCZOS4,
 }
@@ -78,8 +79,11 @@ def resize(
         side = min if mode in ("keep_ratio", "center_crop") else max
         shrinks = side(width, height) > size
         name = downscale_interpolation if shrinks else upscale_interpolation
-        resized = cv2.resize(pixels, target, interpolation=_INTERPOLATION[name])
-        pixels = np.asarray(resized, dtype=np.uint8)
+        if name == "area":
+            pixels = shrink(pixels, *target)
+        else:
+            resized = cv2.resize(pixels, target, interpolation=_INTERPOLATION[name])
+            pixels = np.asarray(resized, dtype=np.uint8)
     if mode == "center_crop":
         return _center_crop(pixels, size)
     if mode == "border":

@@ -4,6 +4,7 @@ import io
 import struct
 import zlib
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -11,6 +12,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from curate.images import ImageFault, check_header, decode, encode
+from curate.images.check import DECODER_ERRORS
+from tests.fuzz.mutate import damaged
 from tests.images.pictures import encoded, jpeg, scene
 
 
@@ -153,6 +156,55 @@ def test_webp_refuses_what_it_cannot_hold() -> None:
     with pytest.raises(ImageFault) as caught:
         encode(np.zeros((1, 16_384, 3), np.uint8), encode_format="webp", encode_quality=80)
     assert caught.value.reason == "too_large"
+
+
+def _by_pillow(body: bytes) -> np.ndarray:
+    with Image.open(io.BytesIO(body), formats=("JPEG",)) as image:
+        return np.asarray(image.convert("RGB"))
+
+
+@pytest.mark.parametrize("subsampling", ["4:4:4", "4:2:2", "4:2:0"])
+@pytest.mark.parametrize("progressive", [False, True])
+def test_sound_jpegs_have_the_pixels_of_pillow_and_opencv(
+    subsampling: str, progressive: bool
+) -> None:
+    for seed, (width, height) in enumerate([(97, 71), (8, 8), (1, 1), (640, 481), (3, 200)]):
+        body = encoded(
+            *(scene(seed, width=width, height=height), "JPEG"),
+            **{"quality": 83, "subsampling": subsampling, "progressive": progressive},
+        )
+        pixels = decode(body)
+        assert np.array_equal(pixels, _by_pillow(body))
+        assert np.array_equal(pixels[:, :, ::-1], cv2.imdecode(np.frombuffer(body, np.uint8), 1))
+
+
+def test_grey_and_rgb_jpegs_have_the_pixels_of_pillow() -> None:
+    grey = encoded(Image.fromarray(scene(7)).convert("L"), "JPEG")
+    plain = encoded(scene(7), "JPEG", keep_rgb=True)
+    for body in (grey, plain):
+        assert np.array_equal(decode(body), _by_pillow(body))
+
+
+def test_damaged_jpegs_are_what_pillow_makes_of_them() -> None:
+    good = [jpeg(seed, width=64, height=48) for seed in range(3)]
+    good.append(encoded(scene(3, width=64, height=48), "JPEG", progressive=True))
+    survived = 0
+    for body in damaged(good, 1500, seed=7):
+        try:
+            expected = _by_pillow(body)
+        except DECODER_ERRORS:
+            with pytest.raises(ImageFault):
+                decode(body)
+            continue
+        try:
+            pixels = decode(body)
+        except ImageFault as fault:
+            assert fault.reason in ("not_an_image", "too_many_pixels"), body
+            continue
+        if pixels.shape == expected.shape:  # else upright by a damaged EXIF
+            survived += 1
+            assert np.array_equal(pixels, expected), body
+    assert survived > 100
 
 
 _KINDS = ("JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP", "AVIF")
