@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
@@ -13,21 +14,20 @@ from pydantic import Field, model_validator
 
 from curate.core import columns
 from curate.core.stage import Mapped
+from curate.stages.bisection import Bisection
+from curate.stages.degeneration import degeneration
+from curate.stages.faults import Faults
 from curate.stages.modelling import (
-    Faults,
     ModelConfig,
     ModelStage,
     Pixels,
-    in_halves,
     lists,
+    plain_picture,
     threads,
 )
 
 if TYPE_CHECKING:
     from curate.models.base import Captioner, Writing
-
-#: Reason of a caption without a word in it (a model that ends at once).
-EMPTY_CAPTION = "empty_caption"
 
 Decoding = Literal["nucleus", "greedy", "beam"]
 
@@ -52,6 +52,7 @@ class CaptionerConfig(ModelConfig):
     """
 
     family: ClassVar[str] = "captioners"
+    version: ClassVar[int] = 2  # degenerate captions are drawn again
 
     num_captions: int = Field(1, ge=1, le=64)
     prompt: str = ""
@@ -143,11 +144,21 @@ class CaptionerConfig(ModelConfig):
         return self
 
 
+@dataclass(frozen=True, slots=True)
+class _Caption:
+    """A caption, the number of its draw, and what is wrong with it."""
+
+    text: str
+    draw: int
+    reason: str | None
+
+
 class CaptionStage(ModelStage["Captioner"]):
     """Appends synthetic captions to the texts of every row.
 
-    A row whose picture cannot be decoded stops here, with the decoder's reason. A caption without
-    a word is kept with the reason ``empty_caption``, so that no text is lost silently.
+    A row whose picture cannot be decoded stops here, with the decoder's reason; one on which the
+    model fails, with ``model_failed`` or ``not_finite``. A sampled caption that is degenerate is
+    drawn once more; one that stays so is kept with its reason, so that no text is lost silently.
     """
 
     def __init__(self, config: CaptionerConfig) -> None:
@@ -156,38 +167,47 @@ class CaptionStage(ModelStage["Captioner"]):
 
     def __call__(self, rows: pa.Table) -> Mapped:
         """Caption one partition."""
-        faults, notes = Faults(), {"halvings": 0.0}
+        faults = Faults()
         with threads(self._config.num_cpus):
-            captions = self._write(rows, faults, notes)
+            captions, notes = self._write(rows, faults)
         reasons, details = faults.columns(rows.num_rows)
-        notes["captions"] = float(sum(len(texts) for texts in captions))
         return Mapped(self._appended(rows, captions), reasons, details, notes=notes)
 
-    def _write(self, rows: pa.Table, faults: Faults, notes: dict[str, float]) -> list[list[str]]:
+    def _write(
+        self, rows: pa.Table, faults: Faults
+    ) -> tuple[list[list[_Caption]], dict[str, float]]:
         model, decoder = self._loaded()
         uids = rows["uid"].to_pylist()
-        captions: list[list[str]] = [[] for _ in uids]
-        size = self._config.batch_size
-        for places, images in decoder.batches(rows["image"], range(len(uids)), size, faults):
-            draws = range(self._config.num_captions)
-            write = partial(_caption, model, images, [uids[place] for place in places], draws)
-            written = in_halves(write, 0, len(places), notes)
-            for place, texts in zip(places, chain.from_iterable(written), strict=True):
-                captions[place] = texts
-        return captions
+        captions: list[list[_Caption]] = [[] for _ in uids]
+        writer = _Writer(model, self._config, captions)
+        calls = Bisection(faults, size=self._config.batch_size)
+        places: Sequence[int]
+        for places, images in decoder.batches(rows["image"], range(len(uids)), calls.size, faults):
+            batch = partial(writer.write, images, [uids[place] for place in places], places)
+            calls.run(batch, places)
+        calls.finish(self._rehearse)
+        every = list(chain.from_iterable(captions))
+        return captions, {
+            "captions": float(len(every)),
+            "redrawn": float(writer.redrawn),
+            "degenerate": float(sum(caption.reason is not None for caption in every)),
+            **calls.notes,
+        }
 
-    def _appended(self, rows: pa.Table, captions: list[list[str]]) -> pa.Table:
+    def _rehearse(self) -> None:
+        """Caption a plain picture."""
+        model, _ = self._loaded()
+        draws = range(self._config.num_captions)
+        model.caption(model.prepare(plain_picture())[None], ["rehearsal"], draws)
+
+    def _appended(self, rows: pa.Table, captions: list[list[_Caption]]) -> pa.Table:
         assert self._model is not None
-        writing = self._config.writing()
-        made_by = [
-            f"{self._model.signature} {writing.describe(k)}"
-            for k in range(self._config.num_captions)
-        ]
+        signature, describe = self._model.signature, self._config.writing().describe
         added: dict[str, list[list[Any]]] = {
-            "texts": captions,
-            "text_sources": [[columns.SYNTHETIC] * len(texts) for texts in captions],
-            "text_models": [made_by[: len(texts)] for texts in captions],
-            "text_reasons": [[None if t else EMPTY_CAPTION for t in texts] for texts in captions],
+            "texts": [[caption.text for caption in some] for some in captions],
+            "text_sources": [[columns.SYNTHETIC] * len(some) for some in captions],
+            "text_models": [[f"{signature} {describe(c.draw)}" for c in some] for some in captions],
+            "text_reasons": [[caption.reason for caption in some] for some in captions],
         }
         lengths = [len(texts) for texts in lists(rows, "texts")]
         longer = {}
@@ -202,12 +222,51 @@ class CaptionStage(ModelStage["Captioner"]):
         return columns.append_columns(rows, longer, columns.TEXT_FIELDS)
 
 
-def _caption(
-    model: Captioner,
-    images: Pixels,
-    uids: Sequence[str],
-    draws: Sequence[int],
-    start: int,
-    stop: int,
-) -> list[list[str]]:
-    return model.caption(images[start:stop], uids[start:stop], draws)
+class _Writer:
+    """Writes the captions of a partition into ``captions``, and draws degenerate ones again."""
+
+    def __init__(
+        self, model: Captioner, config: CaptionerConfig, captions: list[list[_Caption]]
+    ) -> None:
+        self.redrawn = 0
+        self._model = model
+        self._num_captions = config.num_captions
+        self._sampled = config.writing().decoding == "nucleus"
+        self._captions = captions
+
+    def write(
+        self, images: Pixels, uids: Sequence[str], places: Sequence[int], start: int, stop: int
+    ) -> None:
+        """Caption the pictures [start, stop) of a batch."""
+        images, uids = images[start:stop], uids[start:stop]
+        draws = range(self._num_captions)
+        texts = self._model.caption(images, uids, draws)
+        written = [
+            [
+                _Caption(text, draw, degeneration(text))
+                for draw, text in zip(draws, some, strict=True)
+            ]
+            for some in texts
+        ]
+        redrawn = self._redraw(images, uids, written) if self._sampled else 0
+        self.redrawn += redrawn
+        for place, some in zip(places[start:stop], written, strict=True):
+            self._captions[place] = some
+
+    def _redraw(self, images: Pixels, uids: Sequence[str], written: list[list[_Caption]]) -> int:
+        """Draw degenerate captions once more; returns how many were replaced by good ones.
+
+        Caption k gets the draw ``num_captions + k``, whatever befell the captions beside it.
+        """
+        replaced = 0
+        for k in range(self._num_captions):
+            poor = [i for i, some in enumerate(written) if some[k].reason is not None]
+            if not poor:
+                continue
+            draw = self._num_captions + k
+            again = self._model.caption(images[poor], [uids[i] for i in poor], [draw])
+            for i, (text,) in zip(poor, again, strict=True):
+                if degeneration(text) is None:
+                    written[i][k] = _Caption(text, draw, None)
+                    replaced += 1
+        return replaced

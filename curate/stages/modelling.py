@@ -11,7 +11,6 @@ from abc import abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
 from typing import Any, ClassVar, Generic, Literal, Protocol, TypeVar
 
 import numpy as np
@@ -25,11 +24,9 @@ from curate.core.resources import Resources
 from curate.core.stage import MapStage
 from curate.images import ImageFault, decode
 from curate.models import checkpoints
+from curate.stages.faults import NO_IMAGE, Faults
 
 Pixels = NDArray[np.uint8]
-T = TypeVar("T")
-
-NO_IMAGE = "no_image"
 
 
 class ModelConfig(MapConfig):
@@ -41,7 +38,8 @@ class ModelConfig(MapConfig):
         revision: branch, tag or commit on the hub; None for its main branch.
         device: ``auto`` takes the worker's GPU if it has one; ``cuda`` insists on one.
         dtype: type of the weights; ``auto`` is bfloat16 on a GPU and float32 on a CPU.
-        batch_size: images in one call of the model; halved when the device's memory runs out.
+        batch_size: images in one call of the model; halved for the rest of a partition when the
+            device's memory runs out.
         decode_threads: threads that decode the next batch while the model works on this one.
         num_cpus: cores of one worker, and threads of its arithmetic. The number of threads decides
             the last bits of a score, so it is the recipe's and not the machine's.
@@ -159,19 +157,6 @@ def threads(num_cpus: float) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-@dataclass
-class Faults:
-    """Pictures that could not be used, by their place in the partition."""
-
-    by_place: dict[int, ImageFault] = field(default_factory=dict)
-
-    def columns(self, count: int) -> tuple[pa.Array, pa.Array]:
-        """Return reasons and details per row, null for rows to keep."""
-        found = [self.by_place.get(place) for place in range(count)]
-        reasons = pa.array([fault and fault.reason for fault in found], pa.string())
-        return reasons, pa.array([fault and fault.detail for fault in found], pa.string())
-
-
 class Decoder:
     """Decodes and prepares pictures in threads, a batch ahead of the model."""
 
@@ -199,7 +184,7 @@ class Decoder:
             places: the rows that are wanted.
             size: most pictures in a batch. Which pictures make a batch depends on ``places``
                 alone; broken ones are left out of theirs.
-            faults: broken pictures are entered here.
+            faults: broken pictures are entered here, and those that ``prepare`` raises on.
 
         Yields:
             Places of a batch and its pictures, uint8 [B, 3, H, W]; batches may be smaller than
@@ -225,6 +210,8 @@ class Decoder:
                     good.append(place)
                 except ImageFault as fault:
                     faults.by_place[place] = fault
+                except Exception as error:  # of the model's own preparation
+                    faults.blame(place, error)
             if good:
                 yield good, np.stack(pixels)
 
@@ -235,34 +222,9 @@ class Decoder:
         return self._prepare(decode(body))
 
 
-def in_halves(
-    call: Callable[[int, int], T], start: int, stop: int, notes: dict[str, float]
-) -> list[T]:
-    """Call for [start, stop); when the device's memory runs out, for its halves instead.
-
-    Args:
-        call: does the work of a range.
-        start: first.
-        stop: one past the last.
-        notes: ``halvings`` counts how often a range was halved.
-
-    Returns:
-        What the calls returned, in order of the ranges.
-
-    Raises:
-        torch.OutOfMemoryError: a single picture is too much.
-    """
-    import torch
-
-    try:
-        return [call(start, stop)]
-    except torch.OutOfMemoryError:
-        if stop - start <= 1:
-            raise
-    torch.cuda.empty_cache()
-    notes["halvings"] = notes.get("halvings", 0) + 1
-    middle = (start + stop) // 2
-    return in_halves(call, start, middle, notes) + in_halves(call, middle, stop, notes)
+def plain_picture() -> Pixels:
+    """Return a picture that nothing is wrong with: a grey one, uint8 [64, 64, 3]."""
+    return np.full((64, 64, 3), 128, np.uint8)
 
 
 def lists(rows: pa.Table, name: str) -> list[list[Any]]:

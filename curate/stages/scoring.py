@@ -3,26 +3,21 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 from pydantic import Field
 
 from curate.core import columns
 from curate.core.stage import CANARY_KEYS, Mapped
+from curate.stages.bisection import Bisection
 from curate.stages.canaries import Canary, plant
-from curate.stages.modelling import (
-    Faults,
-    ModelConfig,
-    ModelStage,
-    Pixels,
-    in_halves,
-    lists,
-    threads,
-)
+from curate.stages.faults import Faults
+from curate.stages.modelling import ModelConfig, ModelStage, Pixels, lists, plain_picture, threads
 
 if TYPE_CHECKING:
     from curate.models.base import Scorer
@@ -103,11 +98,12 @@ class ScoreStage(ModelStage["Scorer"]):
         canaries = plant(rows, self._config.canaries)
         tasks = _tasks(rows, canaries)
         scores = _Scores(rows, canaries)
-        faults, notes = Faults(), {"halvings": 0.0}
+        faults = Faults()
         with threads(self._config.num_cpus):
-            self._score(rows, tasks, scores, faults, notes)
+            calls = self._score(rows, tasks, scores, faults)
         reasons, details = faults.columns(rows.num_rows)
-        notes |= {"texts": float(sum(len(row) for row in tasks)), "canaries": float(len(canaries))}
+        notes = {"texts": float(sum(len(row) for row in tasks)), "canaries": float(len(canaries))}
+        notes |= calls.notes
         fields = self._config.writes
         arrays = {f.name: scores.column(s, f) for f, s in zip(fields, SCORES, strict=True)}
         scored = columns.append_columns(rows, arrays, fields)
@@ -120,16 +116,21 @@ class ScoreStage(ModelStage["Scorer"]):
         tasks: Sequence[Sequence[_Task]],
         scores: _Scores,
         faults: Faults,
-        notes: dict[str, float],
-    ) -> None:
+    ) -> Bisection:
         model, decoder = self._loaded()
         wanted = [place for place, row in enumerate(tasks) if row]
         # Rows with texts of like length share a batch, so that little is padded.
         wanted.sort(key=lambda place: (max(len(task.text) for task in tasks[place]), place))
-        size = self._config.batch_size
-        for places, images in decoder.batches(rows["image"], wanted, size, faults):
-            batch = _Batch(model, images, places, tasks, scores)
-            in_halves(batch.score, 0, len(places), notes)
+        calls = Bisection(faults, size=self._config.batch_size)
+        for places, images in decoder.batches(rows["image"], wanted, calls.size, faults):
+            calls.run(_Batch(model, images, places, tasks, scores).score, places)
+        calls.finish(self._rehearse)
+        return calls
+
+    def _rehearse(self) -> None:
+        """Score a plain text against a plain picture."""
+        model, _ = self._loaded()
+        _finite(model.score(model.prepare(plain_picture())[None], ["a picture"], [0]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,9 +149,21 @@ class _Batch:
         got = self.model.score(
             self.images[start:stop], [task.text for _, task in some], [i - start for i, _ in some]
         )
+        _finite(got)
         for index, (i, task) in enumerate(some):
             values = [float(got[name][index]) for name in SCORES]
             self.scores.enter(self.places[i], task.slot, values)
+
+
+def _finite(scores: Mapping[str, NDArray[np.float32]]) -> None:
+    """Refuse scores that say nothing.
+
+    Raises:
+        FloatingPointError: one is NaN or infinite.
+    """
+    for name, values in scores.items():
+        if not np.isfinite(values).all():
+            raise FloatingPointError(f"{name} is {values[~np.isfinite(values)][0]}")
 
 
 def _tasks(rows: pa.Table, canaries: Sequence[Canary]) -> list[list[_Task]]:

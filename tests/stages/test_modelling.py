@@ -7,10 +7,9 @@ import time
 
 import numpy as np
 import pyarrow as pa
-import pytest
-import torch
 
-from curate.stages.modelling import Decoder, Faults, Pixels, in_halves
+from curate.stages.faults import Faults
+from curate.stages.modelling import Decoder, Pixels
 from tests.stages.partition_tables import TEXTS, partition_table
 
 
@@ -83,16 +82,3 @@ def test_images_in_several_chunks_are_one_column() -> None:
     (parts,) = decoder.batches(chunked, range(6), 6, faults)
     decoder.close()
     np.testing.assert_array_equal(whole[1], parts[1])
-
-
-def test_a_single_picture_too_large_for_the_device_is_an_error() -> None:
-    def call(start: int, stop: int) -> int:
-        if start <= 2 < stop:
-            raise torch.OutOfMemoryError
-        return stop - start
-
-    notes: dict[str, float] = {}
-    with pytest.raises(torch.OutOfMemoryError):
-        in_halves(call, 0, 4, notes)
-    assert sum(in_halves(call, 3, 8, notes)) == 5
-    assert notes["halvings"] == 2

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
@@ -110,23 +111,89 @@ def test_scores_given_before_keep_step(stage: CaptionStage) -> None:
     assert lengths == pc.list_value_length(padded["texts"]).to_pylist()
 
 
-def test_a_caption_without_a_word_is_kept_with_a_reason(folder: Path) -> None:
-    class Mute:
-        signature = "mute@0"
-        prepare = staticmethod(lambda image: image[:8, :8].transpose(2, 0, 1))
+class _Recites:
+    """A small real captioner that says a given text for each draw of each uid."""
 
-        def caption(self, images_B3HW: Any, uids: Any, draws: Any) -> list[list[str]]:
-            return [["", "a word"] for _ in uids]
+    signature = "recites@0"
 
-    class MuteConfig(Config):
+    def __init__(self, says: Any) -> None:
+        self._says, self.calls = says, []
+
+    def prepare(self, image: Any) -> Any:
+        return np.ascontiguousarray(image[:8, :8].transpose(2, 0, 1))
+
+    def caption(self, images_B3HW: Any, uids: Any, draws: Any) -> list[list[str]]:
+        assert len(images_B3HW) == len(uids)
+        self.calls.append((list(uids), list(draws)))
+        return [[self._says(uid, draw) for draw in draws] for uid in uids]
+
+
+def _reciting(folder: Path, says: Any, **settings: Any) -> tuple[CaptionStage, _Recites]:
+    model = _Recites(says)
+
+    class Reciting(Config):
         def load(self) -> Any:
-            return Mute()
+            return model
 
-    stage = MuteConfig(model=str(folder), num_captions=2).build()
+    return Reciting(**{"model": str(folder), **settings}).build(), model
+
+
+def test_a_degenerate_caption_is_drawn_once_more_and_the_others_stay(folder: Path) -> None:
+    rows = partition_table()
+    second = rows["uid"][1].as_py()
+
+    def says(uid: str, draw: int) -> str:
+        return "dai dai dai" if (uid, draw) == (second, 1) else f"caption {draw} of {uid}"
+
+    stage, model = _reciting(folder, says, num_captions=2)
     with stage.ready():
-        rows = stage(partition_table(TEXTS[:1])).rows
-    assert rows["texts"].to_pylist() == [[*TEXTS[0], "", "a word"]]
-    assert rows["text_reasons"].to_pylist() == [[None, "empty_caption", None]]
+        mapped = stage(rows)
+    uids = rows["uid"].to_pylist()
+    for uid, texts, models in zip(
+        uids, *(mapped.rows[name].to_pylist() for name in ("texts", "text_models")), strict=True
+    ):
+        draws = [0, 3] if uid == second else [0, 1]
+        assert texts[-2:] == [f"caption {draw} of {uid}" for draw in draws]
+        assert [made.split()[-2] for made in models[-2:]] == [f"k={draw}" for draw in draws]
+    assert model.calls == [(uids, [0, 1]), ([second], [3])]
+    assert all(not any(reasons) for reasons in mapped.rows["text_reasons"].to_pylist())
+    assert (mapped.notes["redrawn"], mapped.notes["degenerate"]) == (1, 0)
+
+
+def test_a_caption_that_stays_degenerate_is_kept_with_its_reason(folder: Path) -> None:
+    poor = {0: "", 2: "a a a", 1: "a word", 3: "never asked for"}
+    stage, model = _reciting(folder, lambda uid, draw: poor[draw], num_captions=2)
+    with stage.ready():
+        mapped = stage(partition_table(TEXTS[:1]))
+    assert mapped.rows["texts"].to_pylist() == [[*TEXTS[0], "", "a word"]]
+    assert mapped.rows["text_reasons"].to_pylist() == [[None, "empty_caption", None]]
+    assert mapped.rows["text_models"].to_pylist()[0][1].endswith("k=0 round=0")
+    assert [draws for _, draws in model.calls] == [[0, 1], [2]]
+    assert (mapped.notes["redrawn"], mapped.notes["degenerate"]) == (0, 1)
+
+
+@pytest.mark.parametrize("decoding", ["greedy", "beam"])
+def test_what_is_not_sampled_is_marked_at_once(folder: Path, decoding: str) -> None:
+    stage, model = _reciting(folder, lambda uid, draw: "la la la", decoding=decoding)
+    with stage.ready():
+        mapped = stage(partition_table(TEXTS[:2]))
+    reasons = mapped.rows["text_reasons"].to_pylist()
+    assert [some[-1] for some in reasons] == ["repetitive_caption"] * 2
+    assert len(model.calls) == 1
+
+
+def test_captions_drawn_again_do_not_depend_on_order_or_batch(folder: Path) -> None:
+    """A sampler without a least length and with much noise writes enough empty captions."""
+    settings = {"max_tokens": 1, "min_tokens": 0, "temperature": 3.0, "top_p": 1.0}
+    rows = partition_table([*TEXTS] * 2)
+    large = _config(folder, num_captions=3, **settings).build()
+    small = _config(folder, num_captions=3, batch_size=1, **settings).build()
+    with large.ready(), small.ready():
+        whole = large(rows)
+        backwards = small(rows.take(list(range(rows.num_rows - 1, -1, -1))))
+    assert whole.notes["redrawn"] > 0
+    for name in ("texts", "text_models", "text_reasons"):
+        assert by_uid(backwards.rows, name) == by_uid(whole.rows, name)
 
 
 def test_when_memory_runs_out_the_batch_is_halved_and_nothing_else_changes(folder: Path) -> None:
@@ -150,7 +217,7 @@ def test_when_memory_runs_out_the_batch_is_halved_and_nothing_else_changes(folde
     with small.ready(), roomy.ready():
         halved, whole = small(partition_table()), roomy(partition_table())
     assert halved.rows.equals(whole.rows)
-    assert (halved.notes["halvings"], whole.notes["halvings"]) == (3, 0)
+    assert (halved.notes["halvings"], whole.notes["halvings"]) == (2, 0)
 
 
 def test_greedy_is_asked_for_in_two_ways(folder: Path) -> None:
