@@ -21,6 +21,8 @@ from curate.stages.selectors.threshold import Config as ThresholdConfig
 from tests.core.tables import Row, Text, commit_table
 from tests.images.pictures import encoded, jpeg, scene
 
+#: What an export of one shard leaves in its folder.
+ONE_SHARD = ["00000.tar", "README.md", MANIFEST, "sizes.json"]
 EXTRA = [URL, IMAGE, WIDTH, HEIGHT, SHA256]
 
 
@@ -163,7 +165,7 @@ def test_another_selection_replaces_the_shards(table: CommittedTable, tmp_path: 
     manifest = export(table, chosen(table, least=0.85), output, shard_rows=1)
     assert manifest["samples"] == 1
     assert [one["txt"].decode() for one in samples(output)] == ["a red dog"]
-    assert sorted(path.name for path in output.iterdir()) == ["00000.tar", MANIFEST]
+    assert sorted(path.name for path in output.iterdir()) == ONE_SHARD
 
 
 def test_a_smaller_selection_after_a_kill_leaves_no_shard_of_the_larger(
@@ -173,7 +175,7 @@ def test_a_smaller_selection_after_a_kill_leaves_no_shard_of_the_larger(
     export(table, chosen(table), output, shard_rows=1)
     (output / MANIFEST).unlink()
     export(table, chosen(table, least=0.85), output, shard_rows=1)
-    assert sorted(path.name for path in output.iterdir()) == ["00000.tar", MANIFEST]
+    assert sorted(path.name for path in output.iterdir()) == ONE_SHARD
 
 
 def test_an_empty_selection_has_a_manifest_and_no_shard(

@@ -1,0 +1,244 @@
+"""Exports in shards: cut by rows or bytes, whole or not at all, resumed, with checksums.
+
+A shard counts when its record is there, which is written after it and holds the place behind its
+last sample; ``manifest.json`` is written last and replaces the records. The same selection gives
+the same bytes, so an export may be stopped and taken up at any shard.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from abc import abstractmethod
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+from curate.core.atomic import read_json, write_json
+from curate.core.errors import StoreError
+from curate.core.selection import Selection
+from curate.core.stage import Exporter, Progress
+from curate.core.store import same_json
+from curate.core.table import CommittedTable
+from curate.exporters._card import write_card
+from curate.exporters._samples import Position, Sample, SampleConfig, Samples, image_key
+
+MANIFEST = "manifest.json"
+UNFINISHED = ".unfinished"
+_MADE_FROM = "made_from.json"
+
+
+class ShardedExporter(Exporter):
+    """Writes a selection shard by shard; a format says what a shard is.
+
+    Attributes:
+        kind: the exporter's kind, as the manifest names it.
+        suffix: of a shard's main file.
+    """
+
+    kind: ClassVar[str]
+    suffix: ClassVar[str]
+
+    def __init__(self, config: SampleConfig) -> None:
+        self._options = config
+
+    def place(self, name: str) -> str:
+        """Return where a shard's main file goes, relative to the export's folder."""
+        return f"{name}.{self.suffix}"
+
+    @abstractmethod
+    def samples(self, table: CommittedTable, selection: Selection) -> Samples:
+        """Return the samples in the form the format needs."""
+
+    @abstractmethod
+    def write_shard(self, path: Path, samples: Iterator[Sample]) -> Mapping[str, Any]:
+        """Write a shard whole; ``path`` has the main file's name.
+
+        Returns:
+            What the manifest says of it beside counts and checksum: JSON values.
+        """
+
+    def finish(self, output: Path, shards: list[dict[str, Any]]) -> None:
+        """Write what the trainer wants beside the shards; told again after a kill."""
+
+    def front_matter(self, shards: list[dict[str, Any]]) -> dict[str, Any]:
+        """Return what heads the dataset card beside its licence and sizes."""
+        return {}
+
+    def export(
+        self, table: CommittedTable, selection: Selection, output: Path, progress: Progress
+    ) -> Mapping[str, Any]:
+        """Write shards, card and manifest; nothing is done when they are there already.
+
+        Raises:
+            StoreError: the selection was decided on an earlier table, or a file of somebody
+                else stands where the export goes.
+        """
+        selection.check(table)
+        wanted = {
+            "kind": self.kind,
+            "table": table.fingerprint,
+            "selection": dict(selection.facts),
+            "options": self._options.identity(),
+        }
+        there = _finished(output, wanted)
+        if there is not None:
+            return there
+        shards = self._write_shards(self.samples(table, selection), output, wanted, progress)
+        self._remove_others(output, shards)
+        self.finish(output, shards)
+        manifest = {
+            "made_from": wanted,
+            "samples": sum(shard["samples"] for shard in shards),
+            "images": _count_images(shards),
+            "shards": shards,
+        }
+        front = self.front_matter(shards)
+        write_card(output, table, selection, manifest, front, self._options.license)
+        write_json(output / MANIFEST, manifest)
+        shutil.rmtree(output / UNFINISHED)
+        return {**manifest, "output": str(output)}
+
+    def _write_shards(
+        self, samples: Samples, output: Path, wanted: Mapping[str, Any], progress: Progress
+    ) -> list[dict[str, Any]]:
+        shards, position = _records(output, wanted)
+        stream = _Ahead(samples.after(position), position)
+        done = sum(shard["samples"] for shard in shards)
+        while stream.next is not None:
+            name = f"{len(shards):05d}"
+            one = _Shard(stream, self._options.shard_rows, self._options.shard_bytes)
+            file = self.place(name)
+            more = self.write_shard(output / file, iter(one))
+            assert stream.next is None or one.full, "a format takes all samples of a shard"
+            entry = {"file": file, **one.facts(), **file_facts(output / file), **more}
+            write_json(output / UNFINISHED / f"{name}.json", {"shard": entry, "next": stream.at})
+            shards.append(entry)
+            done += one.samples
+            progress(done, len(samples))
+        return shards
+
+    def _remove_others(self, output: Path, shards: list[dict[str, Any]]) -> None:
+        """Remove shards of a larger export that was stopped."""
+        keep = {output / shard["file"] for shard in shards}
+        for path in output.glob(self.place("[0-9]*")):
+            if path not in keep:
+                path.unlink()
+
+
+class _Ahead:
+    """Samples with a look at the one to come; ``at`` is the place of that one."""
+
+    def __init__(self, samples: Iterator[tuple[Sample, Position]], start: Position) -> None:
+        self._samples = samples
+        self.at, self._behind = start, start
+        self.next: Sample | None = None
+        self.take()
+
+    def take(self) -> Sample | None:
+        """Return the sample to come, and look at the one behind it."""
+        taken = self.next
+        self.at = self._behind
+        self.next, self._behind = next(self._samples, (None, self._behind))
+        return taken
+
+
+class _Shard:
+    """One shard's share of the samples, taken as they are written."""
+
+    def __init__(self, stream: _Ahead, rows: int, limit: int | None) -> None:
+        self._stream = stream
+        self._rows = rows
+        self._limit = limit
+        self._bytes = 0
+        self._keys: list[str] = []
+        self._images: set[str] = set()
+        self.samples = 0
+        self.texts: Counter[str] = Counter()
+        self.models: Counter[str] = Counter()
+
+    @property
+    def full(self) -> bool:
+        """Whether the sample to come belongs to the next shard."""
+        coming = self._stream.next
+        assert coming is not None
+        over = self._limit is not None and self._bytes + coming.payload > self._limit
+        return self.samples >= self._rows or (self.samples > 0 and over)
+
+    def __iter__(self) -> Iterator[Sample]:
+        while self._stream.next is not None and not self.full:
+            sample = self._stream.take()
+            assert sample is not None
+            self.samples += 1
+            self._bytes += sample.payload
+            self._keys = [*self._keys[:1], sample.key]
+            self._images.add(image_key(sample.key))
+            self.texts.update(one.source for one in sample.captions)
+            self.models.update(one.model for one in sample.captions if one.model)
+            yield sample
+
+    def facts(self) -> dict[str, Any]:
+        """Return counts and ends; an image counts in each shard that has a text of it."""
+        return {
+            "samples": self.samples,
+            "images": len(self._images),
+            "first": self._keys[0],
+            "last": self._keys[-1],
+            "texts": dict(sorted(self.texts.items())),
+            "models": dict(sorted(self.models.items())),
+        }
+
+
+def file_facts(path: Path) -> dict[str, Any]:
+    """Return a file's size and SHA-256."""
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return {"bytes": path.stat().st_size, "sha256": digest}
+
+
+def _count_images(shards: list[dict[str, Any]]) -> int:
+    ends = [(image_key(shard["first"]), image_key(shard["last"])) for shard in shards]
+    shared = sum(ends[at][1] == ends[at + 1][0] for at in range(len(ends) - 1))
+    return sum(int(shard["images"]) for shard in shards) - shared
+
+
+def _finished(output: Path, wanted: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return the manifest of an export that is there already; one of something else goes."""
+    if not (output / MANIFEST).exists():
+        return None
+    there: dict[str, Any] = read_json(output / MANIFEST)
+    same = same_json(there.get("made_from"), dict(wanted))
+    if same and all((output / shard["file"]).exists() for shard in there["shards"]):
+        shutil.rmtree(output / UNFINISHED, ignore_errors=True)
+        return {**there, "output": str(output)}
+    shutil.rmtree(output)
+    return None
+
+
+def _records(output: Path, wanted: Mapping[str, Any]) -> tuple[list[dict[str, Any]], Position]:
+    """Return the shards a stopped export left whole, and the place behind them."""
+    if output.exists() and not output.is_dir():
+        raise StoreError(f"{output} is a file: remove it, or export under another name")
+    folder = output / UNFINISHED
+    made_from = folder / _MADE_FROM
+    if made_from.exists() and not same_json(read_json(made_from), dict(wanted)):
+        shutil.rmtree(output)  # a stopped export of something else
+    if not made_from.exists():
+        write_json(made_from, dict(wanted))
+    shards: list[dict[str, Any]] = []
+    position = Position(0, 0)
+    while (record := folder / f"{len(shards):05d}.json").exists():
+        there = read_json(record)
+        path = output / there["shard"]["file"]
+        if not path.exists() or path.stat().st_size != there["shard"]["bytes"]:
+            break
+        shards.append(there["shard"])
+        position = Position(*there["next"])
+    return shards, position
+
+
+def json_text(value: Any) -> bytes:
+    """Return JSON on one line, keys sorted, as UTF-8."""
+    return json.dumps(value, ensure_ascii=False, sort_keys=True).encode()
