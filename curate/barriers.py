@@ -2,59 +2,172 @@
 
 from __future__ import annotations
 
+import itertools
 import shutil
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from curate.core.atomic import write_parquet
-from curate.core.ledger import CARRIED, entries
+from curate.core import columns
+from curate.core.atomic import read_parquet, write_parquet
+from curate.core.ledger import CARRIED, LEDGER_SCHEMA, entries
+from curate.core.partition import part_name
 from curate.core.plan import BarrierPlan, Node
 from curate.core.stage import Barrier
 from curate.core.store import RunStore
 
 
 def resolve_barrier(
-    plan: BarrierPlan, store: RunStore, before: Sequence[Node], numbers: Sequence[int]
+    plan: BarrierPlan, store: RunStore, before: Sequence[Node], commits: Mapping[int, int]
 ) -> dict[str, int]:
     """Resolve a barrier over committed partitions.
+
+    Rows that it has judged before keep their verdicts, for committed work rests on them: a
+    survivor stays even where a row that came later stands before it in the source.
 
     Args:
         plan: the barrier.
         store: the run's folder.
         before: the steps before it.
-        numbers: the partitions committed before it, ascending.
+        commits: the partitions committed before it, ascending, each with its supplements.
 
     Returns:
-        Rows that stop, by reason. Their ledger parts are written; verdicts of an earlier,
+        Rows that stop, by reason, in all. Their ledger parts are written; verdicts of an
         unfinished attempt are replaced.
     """
     node = plan.node
     barrier: Barrier = plan.stage.config.build()
-    sketches = []
-    for number in numbers:
-        path = store.sketch_part(node, number)
-        if not path.exists():  # the barrier was put into the recipe after the leg had run
-            write_parquet(path, barrier.sketch(store.read(before, number, plan.stage.config.reads)))
-        sketches.append(path)
+    had = judged(store, node)
     scratch = store.root / node.folder / "scratch"
-    shutil.rmtree(scratch, ignore_errors=True)
-    shutil.rmtree(store.root / node.folder / "ledger", ignore_errors=True)
-    scratch.mkdir(parents=True)
-    dropped: Counter[str] = Counter()
+    sketches = _Sketches(plan, store, before, barrier, scratch)
+    if scratch.exists():
+        sketches.forget_verdicts_beyond(had)
+        shutil.rmtree(scratch)
+    for folder in ("settled", "fresh", "buckets"):
+        (scratch / folder).mkdir(parents=True)
+    settled = [sketches.survivors(number, had[number]) for number in sorted(had)]
+    fresh = [
+        path
+        for number, supplements in commits.items()
+        if (path := sketches.fresh(number, had.get(number, -1) + 1, supplements)) is not None
+    ]
     with barrier.ready():
-        for number, verdicts in barrier.resolve(sketches, scratch):
-            if verdicts.num_rows == 0:
-                continue
-            write_parquet(
-                store.ledger_part(node, number), _entries(store, before, node, number, verdicts)
-            )
-            dropped.update(verdicts["reason"].to_pylist())
-    shutil.rmtree(scratch, ignore_errors=True)
-    return dict(dropped)
+        found = barrier.resolve([*settled, *fresh], scratch / "buckets", settled=len(settled))
+        for number, verdicts in found:
+            if verdicts.num_rows:
+                sketches.write_verdicts(number, verdicts)
+    _write_judged(store, node, commits)
+    shutil.rmtree(scratch)
+    reasons = (part["reason"].to_pylist() for part in store.ledger([node]))
+    return dict(Counter(itertools.chain.from_iterable(reasons)))
+
+
+def judged(store: RunStore, node: Node) -> dict[int, int]:
+    """Return the partitions that a barrier has judged, each with the supplements it has judged."""
+    path = store.judged_file(node)
+    if not path.exists():
+        return {}
+    table = read_parquet(path, remove=store.root / node.folder)
+    return dict(zip(table["partition"].to_pylist(), table["supplements"].to_pylist(), strict=True))
+
+
+def _write_judged(store: RunStore, node: Node, commits: Mapping[int, int]) -> None:
+    schema = pa.schema([columns.PARTITION, pa.field("supplements", pa.int32(), nullable=False)])
+    table = pa.table([[*commits], [*commits.values()]], schema=schema)
+    write_parquet(store.judged_file(node), table)
+
+
+class _Sketches:
+    """Sketches of a barrier, drawn where they are missing, and the verdicts on their rows."""
+
+    def __init__(
+        self,
+        plan: BarrierPlan,
+        store: RunStore,
+        before: Sequence[Node],
+        barrier: Barrier,
+        scratch: Path,
+    ) -> None:
+        self._node = plan.node
+        self._reads = plan.stage.config.reads
+        self._store = store
+        self._before = before
+        self._barrier = barrier
+        self._scratch = scratch
+
+    def survivors(self, number: int, supplements: int) -> Path:
+        """Return the sketch of the rows that were judged before and go on."""
+        stopped = self._verdicts(number)
+        if supplements == 0 and stopped.num_rows == 0:
+            return self._store.sketch_part(self._node, number)
+        rows = self._read(number, range(supplements + 1))
+        rows = rows.filter(pc.invert(pc.is_in(rows["row"], stopped["row"].combine_chunks())))
+        return self._write("settled", number, rows)
+
+    def fresh(self, number: int, first: int, supplements: int) -> Path | None:
+        """Return the sketch of the rows committed since, None where there are none.
+
+        Args:
+            number: the partition.
+            first: of its supplements, the first that was not judged; 0 is the partition itself.
+            supplements: how many it has.
+        """
+        for one in range(first, supplements + 1):
+            if not self._store.sketch_part(self._node, number, one).exists():
+                self._draw(number, one, supplements)
+        if first > supplements:
+            return None
+        if first == supplements:
+            return self._store.sketch_part(self._node, number, first)
+        return self._write("fresh", number, self._read(number, range(first, supplements + 1)))
+
+    def write_verdicts(self, number: int, verdicts: pa.Table) -> None:
+        """Write a partition's ledger part: the entries it has, and those of new verdicts."""
+        fresh = _entries(self._store, self._before, self._node, number, verdicts)
+        both = pa.concat_tables([self._verdicts(number), fresh]).sort_by("row")
+        write_parquet(self._store.ledger_part(self._node, number), both)
+
+    def forget_verdicts_beyond(self, had: Mapping[int, int]) -> None:
+        """Take verdicts of an unfinished attempt out of the ledger: those on rows not judged."""
+        for part in list(self._store.ledger([self._node])):
+            number = part["partition"][0].as_py()
+            path = self._store.ledger_part(self._node, number)
+            rows = self._read(number, range(had.get(number, -1) + 1))["row"]
+            kept = part.filter(pc.is_in(part["row"], rows.combine_chunks()))
+            if kept.num_rows == 0:
+                path.unlink()
+            elif kept.num_rows < part.num_rows:
+                write_parquet(path, kept)
+
+    def _draw(self, number: int, one: int, supplements: int) -> None:
+        """Draw a sketch that no worker has drawn: the barrier came into the recipe later."""
+        rows = self._store.read(self._before, number, self._reads)
+        others = [other for other in range(supplements + 1) if other != one]
+        drawn = self._read(number, others)["row"].combine_chunks()
+        sketch = self._barrier.sketch(rows.filter(pc.invert(pc.is_in(rows["row"], drawn))))
+        write_parquet(self._store.sketch_part(self._node, number, one), sketch)
+
+    def _read(self, number: int, revisions: Iterable[int]) -> pa.Table:
+        """Read the sketches there are, rows ascending."""
+        none = pa.schema([columns.PARTITION, columns.ROW]).empty_table()
+        paths = [self._store.sketch_part(self._node, number, one) for one in revisions]
+        remove = self._store.root / self._node.folder
+        tables = [read_parquet(path, remove=remove) for path in paths if path.exists()]
+        return pa.concat_tables(tables).sort_by("row") if tables else none
+
+    def _verdicts(self, number: int) -> pa.Table:
+        return pa.concat_tables(
+            [LEDGER_SCHEMA.empty_table(), *self._store.ledger([self._node], number)]
+        )
+
+    def _write(self, folder: str, number: int, rows: pa.Table) -> Path:
+        path = self._scratch / folder / f"{part_name(number)}.parquet"
+        write_parquet(path, rows)
+        return path
 
 
 def _entries(

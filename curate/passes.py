@@ -6,17 +6,21 @@ whole run.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import itertools
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from curate.barriers import resolve_barrier
+from curate.barriers import judged, resolve_barrier
 from curate.core.atomic import write_json
+from curate.core.errand import Errand
 from curate.core.ledger import check_rows, merge_counts
 from curate.core.partition import Partition, Register
 from curate.core.plan import LegPlan, Node, PassPlan, Plan
 from curate.core.store import Receipt, RunStore
+from curate.core.supplement import Due, touched
 from curate.core.totals import Totals
-from curate.engine.base import Engine, Failure, PassWork
+from curate.engine.base import Assignment, Engine, Failure, PassWork
 
 
 class Watcher:
@@ -84,16 +88,28 @@ class PassRunner:
         self._watcher = watcher
         self._register: Register = store.register()
         self._result = PassesResult()
+        self._errand = Errand("")
+        self._supplemented: set[int] = set()
 
-    def run(self) -> PassesResult:
+    def run(self, errand: Errand | None = None) -> PassesResult:
         """Do whatever is not done.
+
+        Args:
+            errand: rows to try again as well, of partitions committed everywhere. They, and what
+                becomes of them further on, are committed as supplements.
 
         Raises:
             CurateError: what concerns the whole run. What was committed stays valid.
         """
+        if errand is None:
+            errand = Errand(f"left-{uuid.uuid4().hex}")
+        self._result = PassesResult()
+        self._errand = errand
+        self._supplemented.clear()
         self._load_quarantine()
         for one in self._plan.passes:
-            self._pass(one)
+            if one.legs:
+                self._pass(one)
             if one.barrier is not None:
                 self._barrier(one)
         self._result.rows = self._register.num_rows
@@ -104,64 +120,108 @@ class PassRunner:
     # -- passes --------------------------------------------------------------------------------
 
     def _pass(self, one: PassPlan) -> None:
-        if one.legs and not (one.index > 0 and self._is_done(one)):
-            self._run_legs(one)
-        else:
-            for leg in one.legs:
-                self._note_totals(leg.node)
-
-    def _run_legs(self, one: PassPlan) -> None:
-        committed = [self._store.committed(leg.node) for leg in one.legs]
-        totals = [Totals() for _ in one.legs]
-        self._watcher.pass_begins(
-            one,
-            [len(numbers) for numbers in committed],
-            self._expected(one.legs[-1].node) if one.index else None,
+        commits = [self._store.commits(leg.node) for leg in one.legs]
+        totals = self._complete(one, commits) if one.index else None
+        if totals is None:
+            totals = [Totals() for _ in one.legs]
+            self._watcher.pass_begins(
+                one,
+                [len(numbers) for numbers in commits],
+                self._expected(one.legs[-1].node) if one.index else None,
+            )
+            self._take(one, self._unfinished(one, commits, totals), commits, totals)
+            self._watcher.pass_ends(one)
+        due = self._supplements_due(one, commits)
+        if due:
+            self._watcher.pass_begins(one, [0 for _ in one.legs], len(due))
+            self._take(one, iter(due), commits, totals)
+            self._watcher.pass_ends(one)
+        self._supplemented.update(
+            *(
+                touched(self._store.commits(leg.node) if due else had)
+                for leg, had in zip(one.legs, commits, strict=True)
+            )
         )
+        for leg, total in zip(one.legs, totals, strict=True):
+            self._write_totals(leg.node, total)
 
-        def unfinished() -> Iterator[tuple[Partition, int]]:
-            for partition in self._partitions(one):
-                first = next(
-                    (i for i, done in enumerate(committed) if partition.number not in done),
-                    len(one.legs),
-                )
-                for leg in range(first):
-                    receipt = self._store.receipt(one.legs[leg].node, partition.number)
-                    assert receipt is not None
-                    totals[leg].add(receipt)
-                if first < len(one.legs) and partition.number not in self._result.quarantined:
-                    yield partition, first
+    def _take(
+        self,
+        one: PassPlan,
+        assignments: Iterator[Assignment],
+        counted: Sequence[Mapping[int, int]],
+        totals: Sequence[Totals],
+    ) -> None:
+        """Have the engine work; an engine is started only when there is work.
+
+        Args:
+            one: the pass.
+            assignments: the work.
+            counted: by leg, commits that are in the totals already.
+            totals: by leg; grow with each commit.
+        """
 
         def on_receipt(leg: int, receipt: Receipt) -> None:
             receipt.check(f"{one.legs[leg].name}, partition {receipt.partition}")
-            totals[leg].add(receipt)
-            self._result.worked += 1
+            known = receipt.revision <= counted[leg].get(receipt.partition, -1)
+            if receipt.fingerprint and not known:  # an errand may find nothing to commit
+                totals[leg].add(receipt)
+                self._result.worked += 1
             self._watcher.committed(one.legs[leg], receipt)
 
         def on_failure(failure: Failure) -> None:
             self._quarantine(one, failure)
 
-        work = PassWork(self._store.root, self._plan, one.index)
-        waiting = unfinished()
-        head = next(waiting, None)
-        if head is not None:  # otherwise no engine is started at all
-            self._engine().run_pass(work, _chain(head, waiting), on_receipt, on_failure)
-        self._watcher.pass_ends(one)
-        for leg, total in zip(one.legs, totals, strict=True):
-            self._write_totals(leg.node, total)
+        head = next(assignments, None)
+        if head is not None:
+            work = PassWork(self._store.root, self._plan, one.index)
+            todo = itertools.chain([head], assignments)
+            self._engine().run_pass(work, todo, on_receipt, on_failure)
+
+    def _unfinished(
+        self, one: PassPlan, commits: Sequence[Mapping[int, int]], totals: Sequence[Totals]
+    ) -> Iterator[Assignment]:
+        """Yield the partitions that some leg has not committed; count what the others have."""
+        for partition in self._partitions(one):
+            number = partition.number
+            first = next((i for i, done in enumerate(commits) if number not in done), len(commits))
+            for leg in range(first):
+                for receipt in self._store.receipts(one.legs[leg].node, number):
+                    totals[leg].add(receipt)
+            if first < len(one.legs) and number not in self._result.quarantined:
+                yield Assignment(partition, first)
+
+    def _supplements_due(
+        self, one: PassPlan, commits: Sequence[Mapping[int, int]]
+    ) -> list[Assignment]:
+        """Return the partitions with rows left behind or to be tried again, in order."""
+        due = Due(self._store, self._plan, one, self._errand)
+        touched_before = self._supplemented.union(*(touched(numbers) for numbers in commits))
+        return [
+            Assignment(self._register.partition(number), first, self._errand)
+            for number, first in due.partitions(touched_before)
+            if number not in self._result.quarantined
+        ]
 
     def _partitions(self, one: PassPlan) -> Iterator[Partition]:
-        if one.index == 0:
+        if one.index == 0 and not self._errand.reasons:
             source = self._plan.source
             return self._register.listed(source.build(), self._store.spool, source.partition_rows)
         return self._register.partitions()
 
-    def _is_done(self, one: PassPlan) -> bool:
-        for leg in one.legs:
+    def _complete(self, one: PassPlan, commits: Sequence[Mapping[int, int]]) -> list[Totals] | None:
+        """Return a pass's totals as written down, or None when they lack some of its commits."""
+        found = []
+        for leg, numbers in zip(one.legs, commits, strict=True):
             totals = Totals.load(self._store.done_file(leg.node))
-            if totals is None or totals.partitions != self._expected(leg.node):
-                return False
-        return True
+            if (
+                totals is None
+                or totals.partitions != self._expected(leg.node)
+                or (totals.partitions, totals.supplements) != (len(numbers), sum(numbers.values()))
+            ):
+                return None
+            found.append(totals)
+        return found
 
     def _expected(self, node: Node) -> int:
         """Partitions that can get through a step: all but those set aside there or before."""
@@ -198,19 +258,18 @@ class PassRunner:
         nodes = self._plan.nodes
         before = nodes[: nodes.index(node)]
         last = [leg for leg in before if leg.is_leg][-1]
-        numbers = sorted(self._store.committed(last))
-        path = self._store.done_file(node)
-        before_now = Totals.load(path)
-        if before_now is not None and before_now.partitions == len(numbers):
-            self._result.totals.append((node, before_now))
+        commits = self._store.commits(last)
+        known = Totals.load(self._store.done_file(node))
+        if known is not None and judged(self._store, node) == commits:
+            self._result.totals.append((node, known))
             return
         self._watcher.barrier(node, None)
-        path.unlink(missing_ok=True)
-        dropped = resolve_barrier(one.barrier, self._store, before, numbers)
+        self._store.done_file(node).unlink(missing_ok=True)
+        dropped = resolve_barrier(one.barrier, self._store, before, commits)
         rows_in = self._result.totals[-1][1].rows_out
         stopped = sum(dropped.values())
         totals = Totals(
-            partitions=len(numbers),
+            partitions=len(commits),
             rows_in=rows_in,
             rows_out=rows_in - stopped,
             dropped={node.stages[0]: dropped} if dropped else {},
@@ -226,11 +285,6 @@ class PassRunner:
             write_json(path, totals.to_json())
         self._result.totals.append((node, totals))
 
-    def _note_totals(self, node: Node) -> None:
-        totals = Totals.load(self._store.done_file(node))
-        assert totals is not None  # as _is_done has seen
-        self._result.totals.append((node, totals))
-
     def _check_laws(self) -> None:
         if self._result.quarantined:
             return  # the run is unfinished and says so; every commit kept its own law
@@ -240,10 +294,3 @@ class PassRunner:
             rows_out=self._result.kept,
             dropped=self._result.dropped,
         )
-
-
-def _chain(
-    head: tuple[Partition, int], rest: Iterator[tuple[Partition, int]]
-) -> Iterator[tuple[Partition, int]]:
-    yield head
-    yield from rest

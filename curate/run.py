@@ -6,7 +6,7 @@ Everything here may be killed at any moment; the same call goes on from what was
 from __future__ import annotations
 
 import platform
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -16,25 +16,34 @@ import yaml
 from curate.after_passes import after_passes
 from curate.core.atomic import TEMPORARY_SUFFIX, sweep_temporaries, write_json, write_whole
 from curate.core.errors import OtherRun
+from curate.core.layout import PLAN_FILE, RECIPE_FILE
 from curate.core.lease import LEASE_FILE, owned
 from curate.core.plan import Plan, StagePlan, stage_identity
-from curate.core.store import PLAN_FILE, RECIPE_FILE, RunStore, same_json
+from curate.core.store import RunStore, same_json
 from curate.core.table import CommittedTable
 from curate.engine.base import Engine, build
 from curate.outcome import Reporter, RunResult, result_json
-from curate.passes import PassRunner
+from curate.passes import PassesResult, PassRunner
 from curate.recipe import Recipe
+from curate.retries import (
+    QUARANTINED,
+    check_reasons,
+    close_request,
+    open_request,
+    release_quarantined,
+)
 
 _VERSIONS = ("torch", "transformers", "ray", "pyarrow", "lancedb", "numpy", "pillow", "aiohttp")
 
 
-def run(recipe: Recipe, reporter: Reporter, *, retry_quarantined: bool = False) -> RunResult:
+def run(recipe: Recipe, reporter: Reporter, *, retry: Sequence[str] = ()) -> RunResult:
     """Run a recipe, or go on with it.
 
     Args:
         recipe: validated.
         reporter: told of progress.
-        retry_quarantined: take up partitions again that were set aside.
+        retry: ``quarantined`` takes up partitions again that were set aside; a reason of the
+            ledger (``timeout``, ``fetch:dns``) tries its rows again once the run is done.
 
     Raises:
         CurateError: what concerns the whole run; committed work stays valid.
@@ -50,15 +59,41 @@ def run(recipe: Recipe, reporter: Reporter, *, retry_quarantined: bool = False) 
             sweep_temporaries(store.root)
         _tell_what_changed(store, plan, reporter)
         _write_down(store, recipe, plan)
-        if retry_quarantined:
+        if QUARANTINED in retry:
             release_quarantined(store, plan)
         engine = stack.enter_context(_lazy_engine(recipe, reporter))
-        passes = PassRunner(plan, store, engine, reporter).run()
+        runner = PassRunner(plan, store, engine, reporter)
+        passes = runner.run()
+        reasons = [reason for reason in retry if reason != QUARANTINED]
+        if reasons:
+            passes = _retry(runner, store, plan, passes, reasons, reporter)
         table = CommittedTable(store, plan.nodes, plan.schema, {})
         result = RunResult(store.root, passes)
         after_passes(recipe, table, result, reporter)
         write_json(store.root / "result.json", result_json(result))
         return result
+
+
+def _retry(
+    runner: PassRunner,
+    store: RunStore,
+    plan: Plan,
+    passes: PassesResult,
+    reasons: Sequence[str],
+    reporter: Reporter,
+) -> PassesResult:
+    """Try rows again that stopped for some reasons, and take them on from there."""
+    for line in check_reasons(reasons, plan, passes.dropped):
+        reporter.say(line)
+    errand = open_request(store, reasons)
+    count = errand.count(passes.dropped)
+    if count:
+        reporter.say(f"trying {count:,} rows again: {', '.join(sorted(errand.reasons))}")
+        before, passes = passes, runner.run(errand)
+        passes.worked += before.worked
+        reporter.say(f"{passes.kept - before.kept:,} rows more in the table than before")
+    close_request(store)
+    return passes
 
 
 @contextmanager
@@ -202,13 +237,3 @@ def versions() -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return out
-
-
-def release_quarantined(store: RunStore, plan: Plan) -> int:
-    """Forget which partitions were set aside, so that they are taken up again; returns how many."""
-    count = 0
-    for leg in plan.legs:
-        for number in store.quarantined(leg.node):
-            store.quarantine_file(leg.node, number).unlink()
-            count += 1
-    return count

@@ -58,8 +58,7 @@ def _step(store: RunStore, node: Node) -> dict[str, Any]:
     if totals is None:
         totals = Totals()
         for number in store.committed(node) if node.is_leg else ():
-            receipt = store.receipt(node, number)
-            if receipt is not None:
+            for receipt in store.receipts(node, number):
                 totals.add(receipt)
     return {
         "step": "+".join(node.stages),

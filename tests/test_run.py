@@ -282,7 +282,7 @@ def test_an_unreadable_partition_is_set_aside_and_taken_up_again(tmp_path: Path)
     again = run(tmp_path, recipe)
     assert again.passes.worked == 0
     assert set(again.passes.quarantined) == {0, 1}
-    retried = run(tmp_path, recipe, retry_quarantined=True)
+    retried = run(tmp_path, recipe, retry=["quarantined"])
     assert set(retried.passes.quarantined) == {0, 1}
     aside = list((tmp_path / "run").rglob("quarantine/**/*.json"))
     assert json.loads(aside[0].read_text())["attempts"] == 3

@@ -102,6 +102,8 @@ class FakeMapConfig(MapConfig):
         fail_on: raise on the partition that holds this row's text.
         fail_times: how often to raise before it works, counted in ``count_in``; 0: always.
         count_in: folder in which attempts leave a file.
+        out_of_reach: rows with these texts stop as ``timeout``; the weather, so no part of what
+            the stage is.
     """
 
     writes_as: str = "length"
@@ -111,6 +113,7 @@ class FakeMapConfig(MapConfig):
     fail_on: str | None = None
     fail_times: int = 0
     count_in: Path | None = None
+    out_of_reach: tuple[str, ...] = tuning(())
 
     @property
     def reads(self) -> tuple[str, ...]:
@@ -155,7 +158,9 @@ class FakeMap(MapStage):
         if config.image_bytes:
             filler = b"\xff\xd8" + bytes(config.image_bytes - 2)
             values["image"] = pa.array([filler] * rows.num_rows, pa.binary())
-        return Mapped(columns.append_columns(rows, values, config.writes))
+        reasons = ["timeout" if text in config.out_of_reach else None for text in firsts]
+        added = columns.append_columns(rows, values, config.writes)
+        return Mapped(added, pa.array(reasons, pa.string()))
 
     def _still_fails(self) -> bool:
         folder = self._config.count_in
@@ -334,8 +339,10 @@ class FakeBarrier(Barrier):
         """Return the keys and the length."""
         return rows.select([*columns.KEYS, "length"])
 
-    def resolve(self, sketches: Sequence[Path], scratch: Path) -> Iterator[tuple[int, pa.Table]]:
-        """Yield the later rows of each length."""
+    def resolve(
+        self, sketches: Sequence[Path], scratch: Path, *, settled: int = 0
+    ) -> Iterator[tuple[int, pa.Table]]:
+        """Yield the later rows of each length; settled rows come first anyway."""
         seen: set[int] = set()
         for path in sketches:
             sketch = pq.read_table(path)

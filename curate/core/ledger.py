@@ -107,7 +107,7 @@ def check_rows(
     Raises:
         LawError: rows in are not rows out plus rows in the ledger.
     """
-    stopped = sum(sum(by_reason.values()) for by_reason in dropped.values())
+    stopped = count_rows(dropped)
     if rows_in != rows_out + stopped:
         raise LawError(
             f"{where}: {rows_in} rows came in, {rows_out} went on and {stopped} are in the ledger: "
@@ -136,3 +136,20 @@ def merge_counts(
     for stage, by_reason in more.items():
         into[stage] = dict(Counter(into.get(stage, {})) + Counter(by_reason))
     return into
+
+
+def subtract_counts(
+    into: dict[str, dict[str, int]], less: Mapping[str, Mapping[str, int]]
+) -> dict[str, dict[str, int]]:
+    """Take counts by stage and reason off others; returns ``into``, without what came to 0."""
+    for stage, by_reason in less.items():
+        left = dict(Counter(into.get(stage, {})) - Counter(by_reason))
+        into.pop(stage, None)
+        if left:
+            into[stage] = left
+    return into
+
+
+def count_rows(dropped: Mapping[str, Mapping[str, int]]) -> int:
+    """Return how many rows counts by stage and reason come to."""
+    return sum(sum(by_reason.values()) for by_reason in dropped.values())

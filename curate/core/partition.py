@@ -50,9 +50,16 @@ class Partition:
         return f"partition {self.number} ({self.file.name}, rows {self.start} to {self.stop - 1})"
 
 
-def part_name(number: int) -> str:
-    """Return ``000042/part-00042317``: a thousand partitions a folder."""
-    return f"{number // 1000:06d}/part-{number:08d}"
+def part_name(number: int, revision: int = 0) -> str:
+    """Return ``000042/part-00042317``, a thousand partitions a folder; ``.r1`` a supplement's."""
+    supplement = f".r{revision}" if revision else ""
+    return f"{number // 1000:06d}/part-{number:08d}{supplement}"
+
+
+def part_number(path: Path) -> tuple[int, int]:
+    """Return partition and revision of a file named by :func:`part_name`."""
+    number, _, revision = path.stem.removeprefix("part-").partition(".r")
+    return int(number), int(revision or 0)
 
 
 @dataclass(frozen=True, slots=True)

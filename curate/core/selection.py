@@ -113,15 +113,14 @@ class Selection:
 
     def is_of(self, table: CommittedTable) -> bool:
         """Whether it was decided on the table as it is now."""
-        return self.fingerprint == table.fingerprint and (
-            self.facts["partitions"] == len(table.partitions)
-        )
+        extent = {name: self.facts[name] for name in table.extent}
+        return self.fingerprint == table.fingerprint and extent == table.extent
 
     def check(self, table: CommittedTable) -> None:
         """Check that the selection belongs to the table as it is now.
 
         Raises:
-            StoreError: decided on another table, or on fewer partitions.
+            StoreError: decided on another table, or before it grew.
         """
         if not self.is_of(table):
             raise StoreError(
@@ -174,7 +173,7 @@ def select(
         "settings": dict(settings),
         "summary": dict(selector.summary()),
         "table": table.fingerprint,
-        "partitions": len(table.partitions),
+        **table.extent,
         "rows": rows,
         **counts.facts(),
     }

@@ -131,7 +131,8 @@ VERDICT_SCHEMA = pa.schema(
 class Barrier(_Worker, ABC):
     """Needs the whole set. Judges rows from narrow columns, out of core.
 
-    The survivor of a group is the earliest by (partition, row), never the first to finish.
+    The survivor of a group is the earliest by (partition, row), never the first to finish; but a
+    row that survived earlier stays.
     """
 
     @abstractmethod
@@ -142,12 +143,16 @@ class Barrier(_Worker, ABC):
         """
 
     @abstractmethod
-    def resolve(self, sketches: Sequence[Path], scratch: Path) -> Iterator[tuple[int, pa.Table]]:
+    def resolve(
+        self, sketches: Sequence[Path], scratch: Path, *, settled: int = 0
+    ) -> Iterator[tuple[int, pa.Table]]:
         """Yield (partition, verdicts) for partitions with rows that stop, partition ascending.
 
         Args:
             sketches: one Parquet file a partition, partition ascending.
             scratch: an empty folder on a local disk for buckets; removed afterwards.
+            settled: so many files at the front, partition ascending among themselves, hold rows
+                that stay whatever comes; they go before all others.
 
         Yields:
             A partition's number and its verdicts (``VERDICT_SCHEMA``), rows ascending. Partitions

@@ -5,6 +5,10 @@ entries and its canaries under temporary names, flushing and renaming them, and 
 commit file, which *is* the commit. What is not committed is as if it never ran. Reading zips the
 columns of several legs on (partition, row).
 
+Committed files never change. Rows that come after their partition was committed (see
+``core.errand``) are committed beside it as supplements, numbered from 1; a reader sees part and
+supplements as one, and of two ledger entries of a row the later one.
+
 The reading half needs no recipe: ``plan.json`` says which steps there are and what each holds.
 """
 
@@ -29,13 +33,11 @@ from curate.core.atomic import (
     write_parquet,
 )
 from curate.core.errors import StoreError
+from curate.core.layout import PLAN_FILE, RunLayout
 from curate.core.ledger import LEDGER_SCHEMA, check_rows
-from curate.core.partition import Partition, Register, part_name
+from curate.core.partition import Partition, Register, part_number
 from curate.core.plan import Node
 from curate.core.plan_codec import node_from_json, node_json, schema_from_text, schema_text
-
-PLAN_FILE = "plan.json"
-RECIPE_FILE = "recipe.yaml"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +54,10 @@ class Receipt:
         seconds: time spent by stage.
         notes: the stages' counters, ``stage.counter``.
         bytes_written: size of the files of the commit.
-        fingerprint: of the leg.
+        fingerprint: of the leg; empty where there was nothing to commit.
+        revision: 0 for the partition itself, else the number of the supplement.
+        errand: why a supplement was made.
+        superseded: ledger entries that a supplement's rows had before, by stage and reason.
     """
 
     partition: int
@@ -65,6 +70,9 @@ class Receipt:
     notes: Mapping[str, float] = field(default_factory=dict)
     bytes_written: int = 0
     fingerprint: str = ""
+    revision: int = 0
+    errand: str = ""
+    superseded: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
     def check(self, where: str) -> None:
         """Check the law of rows; raises ``LawError``."""
@@ -86,54 +94,12 @@ class Work:
     canaries: pa.Table | None = None
 
 
-class RunStore:
-    """A run's folder on a local disk."""
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-
-    # -- where things are ---------------------------------------------------------------------
-
-    @property
-    def spool(self) -> Path:
-        """Copies of lists without random access, and listings of folders."""
-        return self.root / "source"
+class RunStore(RunLayout):
+    """A run's folder: what is committed in it, and what can be read of it."""
 
     def register(self) -> Register:
         """Return the register of source files and partition numbers."""
         return Register(self.spool / "files.jsonl")
-
-    def part(self, node: Node, number: int) -> Path:
-        """Columns a leg added to a partition."""
-        return self.root / node.folder / "parts" / f"{part_name(number)}.parquet"
-
-    def ledger_part(self, node: Node, number: int) -> Path:
-        """Ledger entries of a leg or barrier for a partition; there only when rows stopped."""
-        return self.root / node.folder / "ledger" / f"{part_name(number)}.parquet"
-
-    def canary_part(self, node: Node, number: int) -> Path:
-        """Canary scores of a leg for a partition; there only when it has any."""
-        return self.root / node.folder / "canaries" / f"{part_name(number)}.parquet"
-
-    def sketch_part(self, node: Node, number: int) -> Path:
-        """Narrow columns of a partition, for a barrier."""
-        return self.root / node.folder / "sketches" / f"{part_name(number)}.parquet"
-
-    def commit_file(self, node: Node, number: int) -> Path:
-        """The commit of a leg for a partition."""
-        return self.root / node.folder / "commits" / f"{part_name(number)}.json"
-
-    def done_file(self, node: Node) -> Path:
-        """Totals of a step that is complete."""
-        return self.root / node.folder / "done.json"
-
-    def quarantine_file(self, node: Node, number: int) -> Path:
-        """Why a partition was set aside."""
-        return self.root / node.folder / "quarantine" / f"{part_name(number)}.json"
-
-    def selection(self, name: str) -> Path:
-        """Folder of a selection."""
-        return self.root / "selections" / name
 
     # -- the plan, for readers ----------------------------------------------------------------
 
@@ -185,15 +151,15 @@ class RunStore:
         """
         assert node.schema is not None
         receipt.check(f"{'+'.join(node.stages)}, {partition}")
-        number = partition.number
+        place = (node, partition.number, receipt.revision)
         keys = [columns.PARTITION, columns.ROW]
         part = work.rows.select([*columns.KEYS, *node.schema.names])
         part = columns.declare(part, [*keys, *node.schema])
-        folders = {self.part(node, number).parent}
-        size = write_parquet(self.part(node, number), part, flush_folder=False)
+        folders = {self.part(*place).parent}
+        size = write_parquet(self.part(*place), part, flush_folder=False)
         for path, table in (
-            (self.ledger_part(node, number), work.ledger),
-            (self.canary_part(node, number), work.canaries),
+            (self.ledger_part(*place), work.ledger),
+            (self.canary_part(*place), work.canaries),
         ):
             if table is not None and table.num_rows:
                 size += write_parquet(path, table, flush_folder=False)
@@ -205,16 +171,16 @@ class RunStore:
         done = Receipt(
             **{**asdict(receipt), "bytes_written": size, "fingerprint": node.fingerprint}
         )
-        write_json(self.commit_file(node, number), asdict(done))
+        write_json(self.commit_file(*place), asdict(done))
         return done
 
-    def receipt(self, node: Node, number: int) -> Receipt | None:
+    def receipt(self, node: Node, number: int, revision: int = 0) -> Receipt | None:
         """Return a partition's receipt, or None where the leg has not committed it.
 
         Raises:
             StoreError: the commit is damaged.
         """
-        path = self.commit_file(node, number)
+        path = self.commit_file(node, number, revision)
         if not path.exists():
             return None
         try:
@@ -222,28 +188,65 @@ class RunStore:
         except (ValueError, TypeError) as error:
             raise damaged(path, error, remove=self.root / node.folder) from error
 
+    def receipts(self, node: Node, number: int) -> list[Receipt]:
+        """Return a partition's receipts, its supplements' after its own; empty when uncommitted."""
+        found: list[Receipt] = []
+        while (receipt := self.receipt(node, number, len(found))) is not None:
+            found.append(receipt)
+        return found
+
+    def supplements(self, node: Node, number: int) -> int:
+        """Return how many supplements a leg has committed of a partition."""
+        count = 0
+        while self.commit_file(node, number, count + 1).exists():
+            count += 1
+        return count
+
+    def commits(self, node: Node) -> dict[int, int]:
+        """Return the partitions a leg has committed, ascending, each with its supplements."""
+        found: dict[int, int] = {}
+        for path in _files(self.root / node.folder / "commits", ".json"):
+            number, revision = part_number(path)
+            found[number] = max(found.get(number, 0), revision)
+        return found
+
     def committed(self, node: Node) -> set[int]:
         """Return the numbers of the partitions a leg has committed."""
-        return {int(path.stem[5:]) for path in _files(self.root / node.folder / "commits", ".json")}
+        return set(self.commits(node))
 
     def quarantined(self, node: Node) -> dict[int, dict[str, Any]]:
         """Return the partitions that were set aside at a leg, with the reason."""
         folder = self.root / node.folder / "quarantine"
-        return {int(path.stem[5:]): read_json(path) for path in _files(folder, ".json")}
+        return {part_number(path)[0]: read_json(path) for path in _files(folder, ".json")}
 
     # -- reading --------------------------------------------------------------------------------
 
     def live_rows(self, nodes: Sequence[Node], number: int) -> np.ndarray:
         """Return the row numbers alive after the given steps, ascending, int32."""
         legs = [node for node in nodes if node.is_leg]
-        keys = self._read(legs[-1], self.part(legs[-1], number), columns=["row"], memory_map=True)
-        rows: np.ndarray = keys["row"].to_numpy()
+        rows: np.ndarray = self._part(legs[-1], number, [])["row"].to_numpy()
         for node in nodes[_index(nodes, legs[-1]) + 1 :]:
             path = self.ledger_part(node, number)
             if path.exists():
                 stopped = self._read(node, path, columns=["row"])["row"].to_numpy()
                 rows = rows[~np.isin(rows, stopped)]
         return rows
+
+    def seen_rows(self, node: Node, number: int, revision: int | None = None) -> np.ndarray:
+        """Return the rows that a leg has taken of a partition, whatever became of them, int32.
+
+        Args:
+            node: the leg.
+            number: the partition, committed there.
+            revision: of one commit; None for all of them.
+        """
+        last = self.supplements(node, number)
+        rows = []
+        for one in range(last + 1) if revision is None else [revision]:
+            for path in (self.part(node, number, one), self.ledger_part(node, number, one)):
+                if path.exists():
+                    rows.append(self._read(node, path, columns=["row"])["row"].to_numpy())
+        return np.unique(np.concatenate(rows)) if rows else np.zeros(0, np.int32)
 
     def read(self, nodes: Sequence[Node], number: int, names: Iterable[str]) -> pa.Table:
         """Read a partition as it is after the given steps.
@@ -273,7 +276,7 @@ class RunStore:
         table = _keys_table(number, rows)
         for node in dict.fromkeys(newest[name] for name in needed):
             mine = [name for name in needed if newest[name] is node]
-            part = self._read(node, self.part(node, number), columns=["row", *mine])
+            part = self._part(node, number, mine)
             if part.num_rows != len(rows):
                 part = part.take(pa.array(np.searchsorted(part["row"].to_numpy(), rows)))
             for name in mine:
@@ -282,23 +285,49 @@ class RunStore:
         return columns.pad_parallel(table).select([*columns.KEYS, *wanted])
 
     def ledger(self, nodes: Sequence[Node], number: int | None = None) -> Iterator[pa.Table]:
-        """Yield ledger entries of the given steps, of one partition or of all."""
+        """Yield ledger entries of the given steps, of one partition or of all.
+
+        A row that was tried again has the entry of its last attempt, or none when it went on.
+        """
         for node in nodes:
             folder = self.root / node.folder / "ledger"
-            paths = (
-                [self.ledger_part(node, number)]
-                if number is not None
-                else _files(folder, ".parquet")
+            numbers: Iterable[int] = (
+                dict.fromkeys(part_number(path)[0] for path in _files(folder, ".parquet"))
+                if number is None
+                else [number]
             )
-            for path in paths:
-                if path.exists():
-                    yield self._read(node, path, schema=LEDGER_SCHEMA)
+            for one in numbers:
+                yield from self._ledger(node, one)
+
+    def _ledger(self, node: Node, number: int) -> Iterator[pa.Table]:
+        count = self.supplements(node, number) if node.is_leg else 0
+        later = np.zeros(0, np.int32)
+        entries = []
+        for revision in reversed(range(count + 1)):
+            path = self.ledger_part(node, number, revision)
+            if path.exists():
+                table = self._read(node, path, schema=LEDGER_SCHEMA)
+                entries.append(table.filter(pa.array(~np.isin(table["row"].to_numpy(), later))))
+            if revision:
+                later = np.concatenate([later, self.seen_rows(node, number, revision)])
+        if any(table.num_rows for table in entries):
+            yield pa.concat_tables(entries).sort_by("row") if count else entries[0]
 
     def canaries(self, nodes: Sequence[Node]) -> Iterator[tuple[Node, pa.Table]]:
         """Yield canary scores, with the leg that scored them."""
         for node in nodes:
             for path in _files(self.root / node.folder / "canaries", ".parquet"):
-                yield node, self._read(node, path)
+                if self.commit_file(node, *part_number(path)).exists():
+                    yield node, self._read(node, path)
+
+    def _part(self, node: Node, number: int, names: Sequence[str]) -> pa.Table:
+        """Read columns of a leg's part and supplements as one table, rows ascending."""
+        wanted = ["row", *names]
+        revisions = range(self.supplements(node, number) + 1)
+        paths = [self.part(node, number, revision) for revision in revisions]
+        # a lone column of numbers is cheap to map; images are not worth a second open file
+        tables = [self._read(node, path, columns=wanted, memory_map=not names) for path in paths]
+        return tables[0] if len(tables) == 1 else pa.concat_tables(tables).sort_by("row")
 
     def _read(self, node: Node, path: Path, **options: Any) -> pa.Table:
         return read_parquet(path, remove=self.root / node.folder, **options)

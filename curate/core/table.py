@@ -65,17 +65,26 @@ class CommittedTable:
         return tuple(field.name for field in self.schema if columns.is_score(field))
 
     @cached_property
+    def _commits(self) -> dict[int, int]:
+        last = next(node for node in reversed(self.nodes) if node.is_leg)
+        tail = self.nodes[-1]
+        if not tail.is_leg and not self.store.done_file(tail).exists():
+            return {}
+        return self.store.commits(last)
+
+    @property
+    def extent(self) -> dict[str, int]:
+        """How much of the table there is: it grows by partitions and by supplements of them."""
+        return {"partitions": len(self._commits), "supplements": sum(self._commits.values())}
+
+    @cached_property
     def partitions(self) -> tuple[int, ...]:
         """Numbers of the finished partitions, ascending.
 
         A partition is finished when its last leg has committed it; with a barrier at the end,
         when the barrier is resolved.
         """
-        last = next(node for node in reversed(self.nodes) if node.is_leg)
-        tail = self.nodes[-1]
-        if not tail.is_leg and not self.store.done_file(tail).exists():
-            return ()
-        return tuple(sorted(self.store.committed(last)))
+        return tuple(sorted(self._commits))
 
     def rows(self, number: int, names: Iterable[str] | None = None) -> pa.Table:
         """Read a partition's finished rows, keys first.
@@ -118,8 +127,11 @@ class CommittedTable:
         last = self.nodes[-1]
         if not last.is_leg:  # a barrier thins out rows after the last receipt
             return sum(int(list_lengths(rows["texts"]).sum()) for rows in self.each_rows(["texts"]))
-        receipts = (self.store.receipt(last, number) for number in self.partitions)
-        return sum(receipt.texts for receipt in receipts if receipt is not None)
+        return sum(
+            receipt.texts
+            for number in self.partitions
+            for receipt in self.store.receipts(last, number)
+        )
 
     def each_rows(self, names: Iterable[str] | None = None) -> Iterator[pa.Table]:
         """Yield the finished rows, partition by partition."""

@@ -9,7 +9,7 @@ from typing import Any
 
 from curate.core.atomic import read_json
 from curate.core.errors import StoreError
-from curate.core.ledger import merge_counts
+from curate.core.ledger import count_rows, merge_counts, subtract_counts
 from curate.core.store import Receipt
 
 
@@ -19,6 +19,7 @@ class Totals:
 
     Attributes:
         partitions: how many.
+        supplements: commits of rows that came after their partition was committed.
         rows_in: rows that entered.
         rows_out: rows that went on.
         dropped: rows in the ledger by stage and reason.
@@ -30,6 +31,7 @@ class Totals:
     """
 
     partitions: int = 0
+    supplements: int = 0
     rows_in: int = 0
     rows_out: int = 0
     dropped: dict[str, dict[str, int]] = field(default_factory=dict)
@@ -40,11 +42,13 @@ class Totals:
     bytes_written: int = 0
 
     def add(self, receipt: Receipt) -> None:
-        """Add one commit."""
-        self.partitions += 1
-        self.rows_in += receipt.rows_in
+        """Add one commit; those of a partition in order."""
+        self.partitions += receipt.revision == 0
+        self.supplements += receipt.revision > 0
+        self.rows_in += receipt.rows_in - count_rows(receipt.superseded)
         self.rows_out += receipt.rows_out
         merge_counts(self.dropped, receipt.dropped)
+        subtract_counts(self.dropped, receipt.superseded)
         self.texts += receipt.texts
         self.canaries += receipt.canaries
         self.bytes_written += receipt.bytes_written
@@ -78,4 +82,4 @@ class Totals:
     @property
     def num_dropped(self) -> int:
         """Rows in the ledger."""
-        return sum(sum(reasons.values()) for reasons in self.dropped.values())
+        return count_rows(self.dropped)

@@ -14,6 +14,7 @@ from typing import Literal
 from pydantic import Field, PositiveInt
 
 from curate.core.config import FrozenConfig
+from curate.core.errand import Errand
 from curate.core.partition import Partition
 from curate.core.plan import Node, PassPlan, Plan
 from curate.core.store import Receipt
@@ -67,6 +68,22 @@ class PassWork:
 
 
 @dataclass(frozen=True, slots=True)
+class Assignment:
+    """A partition to take through the legs of a pass.
+
+    Attributes:
+        partition: which.
+        first: index of the first leg it has to go through.
+        errand: None takes the partition itself; else its rows that are to be tried again or were
+            left behind are taken, and committed as supplements.
+    """
+
+    partition: Partition
+    first: int = 0
+    errand: Errand | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Failure:
     """A partition that a leg could not finish.
 
@@ -98,7 +115,7 @@ class Engine(ABC):
     def run_pass(
         self,
         work: PassWork,
-        partitions: Iterable[tuple[Partition, int]],
+        assignments: Iterable[Assignment],
         on_receipt: OnReceipt,
         on_failure: OnFailure,
     ) -> None:
@@ -106,7 +123,7 @@ class Engine(ABC):
 
         Args:
             work: the pass.
-            partitions: streamed; each with the first leg it has to go through.
+            assignments: streamed; no two of one partition.
             on_receipt: told of every commit.
             on_failure: told of every partition that failed ``MAX_ATTEMPTS`` times.
 

@@ -8,10 +8,10 @@ from collections.abc import Iterable
 import pyarrow as pa
 
 from curate.core.errors import StageError
-from curate.core.partition import Partition
 from curate.core.store import Receipt
 from curate.engine.base import (
     MAX_ATTEMPTS,
+    Assignment,
     Engine,
     Failure,
     OnFailure,
@@ -27,21 +27,21 @@ class LocalEngine(Engine):
     def run_pass(
         self,
         work: PassWork,
-        partitions: Iterable[tuple[Partition, int]],
+        assignments: Iterable[Assignment],
         on_receipt: OnReceipt,
         on_failure: OnFailure,
     ) -> None:
         """Take every partition through the legs of a pass; see ``Engine.run_pass``."""
         workers: dict[int, LegWorker] = {}
         try:
-            for partition, first in partitions:
+            for assignment in assignments:
                 table: pa.Table | None = None
-                for leg in range(first, len(work.this.legs)):
+                for leg in range(assignment.first, len(work.this.legs)):
                     if leg not in workers:  # a pass with nothing to do loads no model
                         worker = LegWorker(work, leg)
                         worker.setup()
                         workers[leg] = worker
-                    outcome = _attempt(workers[leg], leg, partition, table)
+                    outcome = _attempt(workers[leg], leg, assignment, table)
                     if isinstance(outcome, Failure):
                         on_failure(outcome)
                         break
@@ -60,12 +60,13 @@ class LocalEngine(Engine):
 
 
 def _attempt(
-    worker: LegWorker, leg: int, partition: Partition, table: pa.Table | None
+    worker: LegWorker, leg: int, assignment: Assignment, table: pa.Table | None
 ) -> tuple[pa.Table | None, Receipt] | Failure:
     for attempt in range(1, MAX_ATTEMPTS + 1):
         try:
-            return worker.run(partition, table)
+            return worker.run(assignment, table)
         except StageError as error:
             if attempt == MAX_ATTEMPTS:
-                return Failure(leg, partition, str(error), traceback.format_exc(), attempt)
+                trace = traceback.format_exc()
+                return Failure(leg, assignment.partition, str(error), trace, attempt)
     raise AssertionError("unreachable")

@@ -23,11 +23,11 @@ from ray.exceptions import RayActorError, RayError
 from ray.util import metrics
 
 from curate.core.errors import CurateError, EngineError
-from curate.core.partition import Partition
 from curate.core.plan import LegPlan
 from curate.core.store import Receipt
 from curate.engine.base import (
     MAX_ATTEMPTS,
+    Assignment,
     Engine,
     EngineConfig,
     Failure,
@@ -46,7 +46,7 @@ _REMOTE: Any = ray.remote(LegActor)
 class _Task:
     """A partition on its way through a leg."""
 
-    partition: Partition
+    assignment: Assignment
     leg: int
     table: Any = None  # object reference of the table handed on, or None
     attempts: int = 0
@@ -83,7 +83,7 @@ class RayEngine(Engine):
     def run_pass(
         self,
         work: PassWork,
-        partitions: Iterable[tuple[Partition, int]],
+        assignments: Iterable[Assignment],
         on_receipt: OnReceipt,
         on_failure: OnFailure,
     ) -> None:
@@ -92,7 +92,7 @@ class RayEngine(Engine):
         running = _Pass(work, sizes, self._config.flight, on_receipt, on_failure)
         try:
             running.start()
-            running.drain(iter(partitions))
+            running.drain(iter(assignments))
         finally:
             running.stop()
 
@@ -186,9 +186,9 @@ class _Pass:
 
     # -- the loop --------------------------------------------------------------------------------
 
-    def drain(self, partitions: Iterator[tuple[Partition, int]]) -> None:
+    def drain(self, assignments: Iterator[Assignment]) -> None:
         """Feed the pools until every partition has gone through."""
-        source: Iterator[tuple[Partition, int]] | None = partitions
+        source: Iterator[Assignment] | None = assignments
         while True:
             source = self._feed(source)
             self._tell()
@@ -200,17 +200,14 @@ class _Pass:
             for ref in ready:
                 self._collect(refs[ref])
 
-    def _feed(
-        self, source: Iterator[tuple[Partition, int]] | None
-    ) -> Iterator[tuple[Partition, int]] | None:
+    def _feed(self, source: Iterator[Assignment] | None) -> Iterator[Assignment] | None:
         """Hand out what waits, and take partitions from the stream while the first leg has room."""
         self._hand_out()
         while source is not None and self._free_slot(0) is not None and not self._backed_up():
             following = next(source, None)
             if following is None:
                 return None
-            partition, first = following
-            self._waiting[first].append(_Task(partition, first))
+            self._waiting[following.first].append(_Task(following, following.first))
             self._hand_out()
         return source
 
@@ -241,7 +238,7 @@ class _Pass:
         return min(free, key=lambda slot: len(slot.given), default=None)
 
     def _submit(self, slot: _Slot, task: _Task) -> None:
-        table, outcome = slot.actor.run.options(num_returns=2).remote(task.partition, task.table)
+        table, outcome = slot.actor.run.options(num_returns=2).remote(task.assignment, task.table)
         slot.given.append((table, outcome, task))
 
     def _collect(self, slot: _Slot) -> None:
@@ -257,7 +254,7 @@ class _Pass:
         if isinstance(outcome, Receipt):
             self._on_receipt(task.leg, outcome)
             if task.leg + 1 < len(self._legs):
-                self._waiting[task.leg + 1].append(_Task(task.partition, task.leg + 1, table))
+                self._waiting[task.leg + 1].append(_Task(task.assignment, task.leg + 1, table))
         elif isinstance(outcome, CurateError) and not outcome.__dict__.get("of_partition"):
             raise outcome
         else:
@@ -267,7 +264,8 @@ class _Pass:
         """Try a partition once more, or give it up."""
         task.attempts += 1
         if task.attempts >= MAX_ATTEMPTS:
-            self._on_failure(Failure(task.leg, task.partition, error, trace, task.attempts))
+            partition = task.assignment.partition
+            self._on_failure(Failure(task.leg, partition, error, trace, task.attempts))
             return
         if lost:
             task.table = None  # the leg before has committed it: read it from the store

@@ -10,9 +10,8 @@ from typing import Any
 from ray.util import metrics
 
 from curate.core.errors import CurateError, EngineError, StageError
-from curate.core.partition import Partition
 from curate.core.store import Receipt
-from curate.engine.base import PassWork
+from curate.engine.base import Assignment, PassWork
 from curate.engine.worker import LegWorker
 
 Outcome = Receipt | CurateError
@@ -58,11 +57,11 @@ class LegActor:
             return EngineError(f"{self._name} cannot start on a worker:\n{traceback.format_exc()}")
         return None
 
-    def run(self, partition: Partition, handed: Any) -> tuple[Any, Outcome]:
+    def run(self, assignment: Assignment, handed: Any) -> tuple[Any, Outcome]:
         """Take a partition through the leg: the table for the next leg, and what came of it."""
         assert self._worker is not None
         try:
-            table, receipt = self._worker.run(partition, handed)
+            table, receipt = self._worker.run(assignment, handed)
         except StageError as error:
             failure = StageError(str(error))
             failure.__dict__.update(of_partition=True, trace=traceback.format_exc())
@@ -70,7 +69,9 @@ class LegActor:
         except CurateError as error:
             return None, error
         except Exception:  # a defect of ours: the whole run stops, with the trace
-            return None, EngineError(f"{self._name}, {partition}:\n{traceback.format_exc()}")
+            return None, EngineError(
+                f"{self._name}, {assignment.partition}:\n{traceback.format_exc()}"
+            )
         self._count(receipt)
         return table, receipt
 

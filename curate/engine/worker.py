@@ -9,13 +9,15 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from curate.core import columns
 from curate.core.atomic import write_parquet
+from curate.core.errand import Errand
 from curate.core.errors import CurateError, LawError, StageError
 from curate.core.ledger import CARRIED, LEDGER_SCHEMA, count_reasons, split_rows
 from curate.core.partition import Partition
@@ -29,7 +31,8 @@ from curate.core.stage import (
     any_stage_ready,
 )
 from curate.core.store import Receipt, RunStore, Work
-from curate.engine.base import PassWork
+from curate.core.supplement import retried_rows, rows_left
+from curate.engine.base import Assignment, PassWork
 
 
 @dataclass
@@ -68,51 +71,90 @@ class LegWorker:
         """Give back what ``setup`` took."""
         self._open.close()
 
-    def run(self, partition: Partition, handed: pa.Table | None) -> tuple[pa.Table | None, Receipt]:
+    def run(
+        self, assignment: Assignment, handed: pa.Table | None
+    ) -> tuple[pa.Table | None, Receipt]:
         """Take one partition through the leg and commit it.
 
         Args:
-            partition: which.
+            assignment: which, and whether the partition itself or a supplement of it.
             handed: the table from the leg before, or None to read it from the store.
 
         Returns:
             The table for the next leg (None after the last, or when it was committed earlier, in
-            which case the next leg reads the store), and the receipt.
+            which case the next leg reads the store), and the receipt. An errand that finds no row
+            commits nothing.
 
         Raises:
             StageError: a stage raised.
             CurateError: what concerns the whole run.
         """
+        partition = assignment.partition
+        if assignment.errand is not None:
+            return None, self._supplement(partition, assignment.errand)
         done = self._store.receipt(self._leg.node, partition.number)
         if done is not None:  # a worker died after its commit and before its answer
             return None, done
         tally = _Tally()
-        rows, rows_in = self._take(partition, handed, tally)
+        rows = self._take(partition, handed, tally)
+        rows_in = partition.rows if self._reads_source else rows.num_rows
+        rows = self._through(rows, partition, tally)
+        receipt = Receipt(partition.number, rows_in, rows.num_rows, {})
+        return self._hand_on(rows), self._commit(partition, rows, receipt, tally)
+
+    def _through(self, rows: pa.Table, partition: Partition, tally: _Tally) -> pa.Table:
         for plan, stage in self._stages:
             begun = time.perf_counter()
             rows = self._apply(plan, stage, rows, partition, tally)
             tally.seconds[plan.name] = time.perf_counter() - begun
-        return self._hand_on(rows), self._commit(partition, rows, rows_in, tally)
+        return rows
+
+    # -- supplements -----------------------------------------------------------------------------
+
+    def _supplement(self, partition: Partition, errand: Errand) -> Receipt:
+        """Take the rows that an errand finds through the leg, and commit them beside the rest."""
+        node, number = self._leg.node, partition.number
+        receipts = self._store.receipts(node, number)
+        assert receipts, f"{partition} is not committed: it needs no supplement"
+        if receipts[-1].errand == errand.name:  # done before a kill, or before a worker died
+            return receipts[-1]
+        retried = retried_rows(self._store, node, number, errand)
+        left = rows_left(self._store, self._before, node, number)
+        wanted = np.union1d(left, retried["row"].to_numpy())
+        receipt = Receipt(number, len(wanted), 0, {}, revision=len(receipts), errand=errand.name)
+        if not len(wanted):
+            return receipt
+        tally = _Tally()
+        rows = self._through(self._take(partition, None, tally, wanted), partition, tally)
+        receipt = replace(receipt, rows_out=rows.num_rows, superseded=count_reasons(retried))
+        return self._commit(partition, rows, receipt, tally)
 
     # -- in ------------------------------------------------------------------------------------
 
     def _take(
-        self, partition: Partition, handed: pa.Table | None, tally: _Tally
-    ) -> tuple[pa.Table, int]:
+        self,
+        partition: Partition,
+        handed: pa.Table | None,
+        tally: _Tally,
+        wanted: np.ndarray | None = None,
+    ) -> pa.Table:
+        """Return the leg's rows: handed on, from the source or from the store; all or some."""
         if self._reads_source:
             begun = time.perf_counter()
-            rows = self._read_source(partition, tally)
+            rows = self._read_source(partition, tally, wanted)
             tally.seconds[self._leg.node.stages[0]] = time.perf_counter() - begun
-            return rows, partition.rows
+            return rows
         if handed is None:
             written = {n for node in self._before if node.schema for n in node.schema.names}
             names = dict.fromkeys([*self._leg.reads, *self._leg.hands_on, *CARRIED])
             handed = self._store.read(
                 self._before, partition.number, [name for name in names if name in written]
             )
-        return handed, handed.num_rows
+        return handed if wanted is None else handed.filter(_among(handed["row"], wanted))
 
-    def _read_source(self, partition: Partition, tally: _Tally) -> pa.Table:
+    def _read_source(
+        self, partition: Partition, tally: _Tally, wanted: np.ndarray | None
+    ) -> pa.Table:
         assert self._source is not None
         name = self._leg.node.stages[0]
         with _blame(name, partition):
@@ -126,6 +168,9 @@ class LegWorker:
         rows = rows.add_column(0, columns.PARTITION, number)
         rows = rows.add_column(1, columns.ROW, pa.array(range(rows.num_rows), pa.int32()))
         columns.check_fields(rows, self._work.plan.source_schema, writer=name)
+        if wanted is not None:
+            mask = _among(rows["row"], wanted)
+            rows, mapped = rows.filter(mask), _filtered(mapped, mask)
         return self._absorb(name, mapped, rows, tally)
 
     # -- stages --------------------------------------------------------------------------------
@@ -169,16 +214,17 @@ class LegWorker:
 
     # -- out -----------------------------------------------------------------------------------
 
-    def _commit(self, partition: Partition, rows: pa.Table, rows_in: int, tally: _Tally) -> Receipt:
+    def _commit(
+        self, partition: Partition, rows: pa.Table, receipt: Receipt, tally: _Tally
+    ) -> Receipt:
+        """Commit rows and what was gathered on the way; fills in the receipt."""
         ledger = pa.concat_tables([LEDGER_SCHEMA.empty_table(), *tally.ledgers])
         canaries = _join_canaries(tally.canaries)
         texts = (
             int(columns.list_lengths(rows["texts"]).sum()) if "texts" in rows.schema.names else 0
         )
-        receipt = Receipt(
-            partition=partition.number,
-            rows_in=rows_in,
-            rows_out=rows.num_rows,
+        receipt = replace(
+            receipt,
             dropped=count_reasons(ledger),
             texts=texts,
             canaries=0 if canaries is None else canaries.num_rows,
@@ -187,7 +233,8 @@ class LegWorker:
         )
         if self._barrier is not None:
             assert self._work.this.barrier is not None
-            path = self._store.sketch_part(self._work.this.barrier.node, partition.number)
+            node = self._work.this.barrier.node
+            path = self._store.sketch_part(node, partition.number, receipt.revision)
             write_parquet(path, self._barrier.sketch(rows))
         work = Work(rows, ledger.sort_by([("row", "ascending")]), canaries)
         return self._store.commit(self._leg.node, partition, work, receipt)
@@ -210,6 +257,18 @@ def _blame(stage: str, partition: Partition) -> Iterator[None]:
         raise StageError(
             f"{stage} failed on {partition}: {type(error).__name__}: {error}"
         ) from error
+
+
+def _among(rows: pa.ChunkedArray, wanted: np.ndarray) -> pa.Array:
+    return pa.array(np.isin(rows.to_numpy(), wanted))
+
+
+def _filtered(mapped: Mapped, mask: pa.Array) -> Mapped:
+    """Return what a source said of some of its rows."""
+    reasons, details = (
+        None if said is None else pc.filter(said, mask) for said in (mapped.reasons, mapped.details)
+    )
+    return replace(mapped, rows=mapped.rows.filter(mask), reasons=reasons, details=details)
 
 
 def _with_text_columns(rows: pa.Table) -> pa.Table:

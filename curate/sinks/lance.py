@@ -1,19 +1,21 @@
 """A LanceDB view of the finished table: search, filters and thumbnails without Parquet scans.
 
 Parquet is the truth, Lance a view that can be rebuilt. The indexer packs about a hundred
-partitions into one fragment and appends it. On start it reads the distinct partitions the table
-holds, so an append that a kill left unreported is never repeated.
+partitions into one fragment and appends it. On start it reads which partitions the view holds, and
+how many rows of each, so an append that a kill left unreported is never repeated.
 """
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from pydantic import Field
 
 from curate.core.atomic import read_json, storage_errors, write_json
@@ -72,25 +74,33 @@ class LanceSink(Sink):
             view = database.create_table(TABLE_NAME, schema=_lance_schema(table.schema))
         if not same:
             write_json(view_file, {"table": table.fingerprint})
-        held = _partitions_held(view)
+        held = _rows_held(view)
         missing = [
             number
             for number in table.partitions
-            if number not in held and table.store.live_rows(table.nodes, number).size
+            if held[number] < table.store.live_rows(table.nodes, number).size
         ]
         for start in range(0, len(missing), self._config.batch):
             numbers = missing[start : start + self._config.batch]
-            self._append(view, table, numbers)
+            self._append(view, table, {number: held[number] for number in numbers})
             progress(min(start + self._config.batch, len(missing)), len(missing))
         if missing:
             view.optimize(cleanup_older_than=timedelta(days=1))
         return self._check(view, table, len(missing))
 
     @staticmethod
-    def _append(view: Any, table: CommittedTable, numbers: Sequence[int]) -> None:
+    def _append(view: Any, table: CommittedTable, held: Mapping[int, int]) -> None:
+        """Append the rows of some partitions, but for those that the view holds."""
         schema = _lance_schema(table.schema)
-        parts = [table.rows(number) for number in numbers]
-        rows = pa.concat_tables([_plain(part, schema) for part in parts])
+        parts = []
+        for number, count in held.items():
+            rows = table.rows(number)
+            if count:  # supplements came after the partition was indexed
+                found = view.to_lance().to_table(columns=["row"], filter=f"partition = {number}")
+                known = pc.is_in(rows["row"], found["row"].combine_chunks())
+                rows = rows.filter(pc.invert(known))
+            parts.append(_plain(rows, schema))
+        rows = pa.concat_tables(parts)
         if rows.num_rows:
             view.add(rows)
 
@@ -129,11 +139,12 @@ def _table_names(database: Any) -> list[str]:
     return list(getattr(tables, "tables", tables))
 
 
-def _partitions_held(view: Any) -> set[int]:
-    """Distinct partitions of the view, from one narrow column, batch by batch."""
-    held: set[int] = set()
+def _rows_held(view: Any) -> Counter[int]:
+    """Rows of each partition in the view, from one narrow column, batch by batch."""
+    held: Counter[int] = Counter()
     for batch in view.to_lance().to_batches(columns=["partition"]):
-        held.update(batch["partition"].unique().to_pylist())
+        for counted in pc.value_counts(batch["partition"]).to_pylist():
+            held[counted["values"]] += counted["counts"]
     return held
 
 

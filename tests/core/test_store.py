@@ -9,11 +9,12 @@ import pytest
 from curate.core import columns
 from curate.core.atomic import write_parquet
 from curate.core.errors import LawError, StoreError
+from curate.core.layout import PLAN_FILE
 from curate.core.ledger import LEDGER_SCHEMA
 from curate.core.partition import Partition
 from curate.core.plan import Node
 from curate.core.stage import SourceFile
-from curate.core.store import PLAN_FILE, Receipt, RunStore, Work, same_json
+from curate.core.store import Receipt, RunStore, Work, same_json
 from curate.core.table import CommittedTable
 
 SCORE = columns.score("x_itm")

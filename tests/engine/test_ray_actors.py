@@ -8,6 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
+from curate.core.errand import Errand
 from curate.core.errors import EngineError, StoreError
 from curate.core.fakes import (
     FakeBarrierConfig,
@@ -45,14 +46,40 @@ def engine() -> Iterator[RayEngine]:
     engine.close()
 
 
-def run(plan: Plan, root: Path, engine: Engine, watcher: Watcher | None = None) -> PassesResult:
+def run(
+    plan: Plan,
+    root: Path,
+    engine: Engine,
+    watcher: Watcher | None = None,
+    errand: Errand | None = None,
+) -> PassesResult:
     store = RunStore(root)
     store.write_plan(plan.nodes, plan.schema, {})
-    return PassRunner(plan, store, lambda: engine, watcher or Watcher()).run()
+    return PassRunner(plan, store, lambda: engine, watcher or Watcher()).run(errand)
 
 
 def whole_table(root: Path) -> pa.Table:
     return pa.concat_tables(CommittedTable.open(root).each_rows())
+
+
+def test_rows_tried_again_are_those_of_the_local_engine(engine: RayEngine, tmp_path: Path) -> None:
+    lost = ("file-0 3", "file-0 15", "file-2 11", "file-2 10")
+    rest = WHOLE[1:]
+    one, other = tmp_path / "ray", tmp_path / "local"
+    errand = Errand("retry-1", frozenset({"timeout"}))
+    for missing, wanted in ((lost, None), ((), errand)):
+        stage = WHOLE[0].model_copy(update={"out_of_reach": missing})
+        plan = fake_plan(SOURCE, stage, *rest)
+        by_ray, by_local = (
+            run(plan, one, engine, None, wanted),
+            run(plan, other, LocalEngine(), None, wanted),
+        )
+        assert (by_ray.kept, by_ray.dropped, by_ray.worked) == (
+            by_local.kept,
+            by_local.dropped,
+            by_local.worked,
+        )
+        assert whole_table(one).equals(whole_table(other))
 
 
 def test_equal_to_local(engine: RayEngine, tmp_path: Path) -> None:

@@ -114,11 +114,20 @@ def test_another_table_is_rebuilt(tmp_path: Path) -> None:
     assert view(tmp_path).count_rows() == 4
 
 
-def test_a_view_that_somebody_changed_is_not_passed_over(tmp_path: Path) -> None:
+def test_a_row_that_is_missing_is_put_back(tmp_path: Path) -> None:
     table = made(tmp_path)
     index(table)
     view(tmp_path).delete("width = 20")
-    with pytest.raises(StoreError, match=r"has 3 rows and the table 4: remove .*table\.lance"):
+    said, _ = index(table)
+    assert said == {"rows": 4, "appended_partitions": 1}
+    assert in_order(tmp_path)["width"].to_pylist() == [10, 20, 30, 40]
+
+
+def test_a_view_that_somebody_added_to_is_not_passed_over(tmp_path: Path) -> None:
+    table = made(tmp_path)
+    index(table)
+    view(tmp_path).add(view(tmp_path).to_arrow().slice(0, 1))
+    with pytest.raises(StoreError, match=r"has 5 rows and the table 4: remove .*table\.lance"):
         index(table)
 
 

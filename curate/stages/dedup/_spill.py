@@ -4,7 +4,7 @@ Out of core by construction: what is held in memory is a write buffer, or one bu
 numpy structured arrays, written as they are, so a bucket file is read back by one call.
 
 A row's place in the source is one int64, ``partition << 32 | row``: comparing places compares
-source order.
+source order. A settled row's place has the sign bit too, so that it goes before all others.
 """
 
 from __future__ import annotations
@@ -146,21 +146,24 @@ def _opens(records: Records, keys: Sequence[str]) -> NDArray[np.bool_]:
 class Places:
     """The set's partitions: dense numbers for places, and ranges of places to bucket by."""
 
-    def __init__(self, sketches: Sequence[Path]) -> None:
+    def __init__(self, sketches: Sequence[Path], settled: int) -> None:
+        """Look at the files' sizes; ``settled`` of them, at the front, hold settled rows."""
         self.rows = sum(pq.read_metadata(path).num_rows for path in sketches)
         self._sketches = sketches
+        self._settled = settled
         self._partitions: NDArray[np.int64] = np.zeros(0, dtype=np.int64)
         self._bases: NDArray[np.int64] = np.zeros(1, dtype=np.int64)
 
-    def scan(self) -> Iterator[pa.Table]:
-        """Yield the sketches in order, once, learning the partitions on the way."""
+    def scan(self) -> Iterator[tuple[pa.Table, NDArray[np.int64]]]:
+        """Yield the sketches with their rows' places, once, learning the partitions on the way."""
         partitions, lengths = [], [0]
-        for path in self._sketches:
+        for index, path in enumerate(self._sketches):
             sketch = pq.read_table(path)
+            places = _places(sketch, settled=index < self._settled)
             if sketch.num_rows:
-                partitions.append(sketch["partition"][0].as_py())
+                partitions.append(int(places[0] >> 32))
                 lengths.append(sketch["row"][sketch.num_rows - 1].as_py() + 1)
-            yield sketch
+            yield sketch, places
         self._partitions = np.array(partitions, dtype=np.int64)
         self._bases = np.cumsum(lengths, dtype=np.int64)
 
@@ -184,10 +187,15 @@ class Places:
         return self.dense(places) * self.ranges // max(1, self.size)
 
 
-def place(sketch: pa.Table) -> NDArray[np.int64]:
-    """Return ``partition << 32 | row`` per row."""
+def _places(sketch: pa.Table, *, settled: bool) -> NDArray[np.int64]:
     partition, row = (sketch[name].to_numpy().astype(np.int64) for name in ("partition", "row"))
-    return np.asarray((partition << 32) | row, dtype=np.int64)
+    sign = np.int64(np.iinfo(np.int64).min if settled else 0)
+    return np.asarray(sign | (partition << 32) | row, dtype=np.int64)
+
+
+def partition_of(place: int) -> int:
+    """Return the partition of a place, settled or not."""
+    return place >> 32 & 0x7FFFFFFF
 
 
 def told(stops: Records, reasons: Sequence[str], details: Sequence[str]) -> pa.Table:
@@ -200,7 +208,9 @@ def told(stops: Records, reasons: Sequence[str], details: Sequence[str]) -> pa.T
             ``{distance}`` are filled in.
     """
     lines = [
-        details[how].format(partition=first >> 32, row=first & 0xFFFFFFFF, distance=distance)
+        details[how].format(
+            partition=partition_of(first), row=first & 0xFFFFFFFF, distance=distance
+        )
         for _, first, how, distance in stops.tolist()
     ]
     return pa.table(
@@ -232,7 +242,7 @@ def by_partition(spill: Spill) -> Iterator[tuple[int, Records]]:
         edges = np.flatnonzero(np.diff(partition)) + 1
         groups = np.split(stops, edges)
         for group in groups[:-1]:
-            yield int(group["place"][0] >> 32), group
+            yield partition_of(int(group["place"][0])), group
         rest = groups[-1]
     if len(rest):
-        yield int(rest["place"][0] >> 32), rest
+        yield partition_of(int(rest["place"][0])), rest

@@ -20,7 +20,6 @@ from curate.stages.dedup._spill import (
     by_partition,
     earliest,
     mixed,
-    place,
     repeats,
     told,
 )
@@ -56,14 +55,16 @@ class Exact(Barrier):
             schema=_SKETCH,
         )
 
-    def resolve(self, sketches: Sequence[Path], scratch: Path) -> Iterator[tuple[int, pa.Table]]:
+    def resolve(
+        self, sketches: Sequence[Path], scratch: Path, *, settled: int = 0
+    ) -> Iterator[tuple[int, pa.Table]]:
         """Yield (partition, verdicts); see ``Barrier.resolve``."""
-        places = Places(sketches)
+        places = Places(sketches, settled)
         keys = Spill(scratch / "uids", _RECORD, bucket_count(places.rows))
-        for sketch in places.scan():
+        for sketch, where in places.scan():
             records = np.empty(sketch.num_rows, dtype=_RECORD)
             records["high"], records["low"] = (sketch[name].to_numpy() for name in ("high", "low"))
-            records["place"] = place(sketch)
+            records["place"] = where
             keys.add(records, mixed(records["high"], keys.buckets))
         stopped = Spill(scratch / "stops", STOP, places.ranges)
         for bucket in range(keys.buckets):

@@ -21,7 +21,6 @@ from curate.stages.dedup._spill import (
     by_partition,
     earliest,
     mixed,
-    place,
     repeats,
     told,
 )
@@ -82,13 +81,15 @@ class Perceptual(Barrier):
         high, low = (pa.array(halves[:, i], pa.uint64(), mask=none) for i in (0, 1))
         return pa.table([rows["partition"], rows["row"], high, low, rows["phash"]], schema=_SKETCH)
 
-    def resolve(self, sketches: Sequence[Path], scratch: Path) -> Iterator[tuple[int, pa.Table]]:
+    def resolve(
+        self, sketches: Sequence[Path], scratch: Path, *, settled: int = 0
+    ) -> Iterator[tuple[int, pa.Table]]:
         """Yield (partition, verdicts); see ``Barrier.resolve``."""
-        places = Places(sketches)
+        places = Places(sketches, settled)
         bodies = Spill(scratch / "bodies", _RECORD, bucket_count(places.rows))
         looks = Spill(scratch / "looks", LOOK, bucket_count(places.rows))
-        for sketch in places.scan():
-            records, known = _records(sketch)
+        for sketch, where in places.scan():
+            records, known = _records(sketch, where)
             bodies.add(records[known], mixed(records["high"][known], bodies.buckets))
             _add_looks(looks, records[~known])
         stopped = Spill(scratch / "stops", STOP, places.ranges)
@@ -105,13 +106,13 @@ class Perceptual(Barrier):
             yield partition, told(stops, REASONS, _DETAILS)
 
 
-def _records(sketch: pa.Table) -> tuple[np.ndarray, np.ndarray]:
-    """Return the records of a sketch, and which of them have a SHA-256."""
+def _records(sketch: pa.Table, where: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the records of a sketch and its places, and which of them have a SHA-256."""
     records = np.empty(sketch.num_rows, dtype=_RECORD)
     for name in ("high", "low", "phash"):
         records[name] = sketch[name].fill_null(0).to_numpy()
     records["seen"] = sketch["phash"].is_valid().to_numpy()
-    records["place"] = place(sketch)
+    records["place"] = where
     return records, sketch["high"].is_valid().to_numpy()
 
 
