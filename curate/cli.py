@@ -53,7 +53,12 @@ def main() -> None:
 @click.argument("recipe", type=click.Path(path_type=Path))
 @click.option("--engine", type=click.Choice(["local", "ray"]), help="Where the work is done.")
 @click.option("--output", type=click.Path(path_type=Path), help="The run's folder.")
-@click.option("--retry", type=click.Choice(["quarantined"]), help="Take partitions up again.")
+@click.option(
+    "--retry",
+    metavar="REASONS",
+    help="Try rows again by their reason in the ledger: timeout,dns or fetch:timeout; "
+    "'quarantined' takes up partitions that were set aside.",
+)
 @_SET
 @_JSON
 def run(
@@ -76,7 +81,8 @@ def run(
     console = _console(as_json)
     console.print(f"{loaded.name}: {recipe} -> {loaded.output}", style="bold", highlight=False)
     with Terminal(console) as terminal:
-        result = run_recipe(loaded, terminal, retry_quarantined=retry == "quarantined")
+        reasons = [] if retry is None else [part.strip() for part in retry.split(",")]
+        result = run_recipe(loaded, terminal, retry=[reason for reason in reasons if reason])
     if as_json:
         click.echo(json.dumps(result_json(result), indent=1, ensure_ascii=False))
     else:
