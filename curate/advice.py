@@ -48,6 +48,12 @@ _MEANING = {
     "they are wanted",
 }
 
+#: Classes that another day, another line or another setting may mend.
+_MAY_PASS = (
+    *("dns", "connect", "timeout", "tls", "deadline", "rate"),
+    *("host_down", "http_429", "http_5xx"),
+)
+
 
 def advice(reasons: Mapping[str, int], *, rows: int) -> str | None:
     """Return a line for people when one class of failure dominates, or None.
@@ -73,4 +79,7 @@ def advice(reasons: Mapping[str, int], *, rows: int) -> str | None:
     if not enough or name not in _MEANING:
         return None
     named = [reason for reason in reasons if _SAME.get(reason, reason) == name]
-    return f"{count / rows:.0%} of the rows ({', '.join(sorted(named))}): {_MEANING[name]}"
+    line = f"{count / rows:.0%} of the rows ({', '.join(sorted(named))}): {_MEANING[name]}"
+    if name in _MAY_PASS:
+        line += f"; then `curate run RECIPE --retry {','.join(sorted(named))}`"
+    return line

@@ -18,6 +18,15 @@ def test_classes_that_mean_the_same_are_counted_together() -> None:
     assert line is not None and "host_wait_s" in line
 
 
+def test_what_may_pass_can_be_tried_again() -> None:
+    line = advice({"timeout": 60}, rows=100)
+    assert line is not None and line.endswith("`curate run RECIPE --retry timeout`")
+    line = advice({"tls": 30, "tls_certificate": 30}, rows=100)
+    assert line is not None and line.endswith("--retry tls,tls_certificate`")
+    line = advice({"http_404": 60}, rows=100)
+    assert line is not None and "--retry" not in line
+
+
 @pytest.mark.parametrize(
     ("reasons", "rows"),
     [

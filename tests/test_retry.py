@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -32,6 +33,9 @@ from curate.passes import PassesResult, PassRunner, Watcher
 from curate.retries import check_reasons, close_request, open_request
 from curate.sinks.lance import Config as LanceConfig
 from curate.stages.selectors.threshold import Config as ThresholdConfig
+from tests.images.pictures import jpeg
+from tests.recipes import curate, list_recipe, write_recipe
+from tests.stages.download.site import Answerer, response, serve
 
 SOURCE = FakeSourceConfig(files=(25, 0, 12), partition_rows=10, bad_every=7)
 TIMEOUT = Errand("retry-1", frozenset({"timeout"}))
@@ -259,6 +263,42 @@ def test_views_and_selections_take_the_rows_in(tmp_path: Path) -> None:
     assert done
     assert after.facts["texts"] == before.facts["texts"] + 8
     assert list_selections(table.store) == ["default", "default-1"]
+
+
+def test_the_command_fetches_those_rows_and_nothing_else(tmp_path: Path) -> None:
+    bad = response(b"later", status="503 Service Unavailable")
+    overloaded = ["for now"]
+
+    def page(number: int) -> Answerer:
+        good = response(jpeg(number, width=80, height=80))
+        return lambda seen: bad if number % 3 == 0 and overloaded else good
+
+    with serve() as site:
+        site.pages = {f"/{number}.jpg": page(number) for number in range(10)}
+        site.pages["/9.jpg"] = bad
+        urls = [site.url(f"/{number}.jpg") for number in range(12)]
+        listed = tmp_path / "list.csv"
+        listed.write_text("url,text\n" + "".join(f"{url},a text\n" for url in urls))
+        fetch = {"kind": "fetch", "retries": 0, "robots_txt": False, "resolve": site.resolve}
+        recipe = list_recipe(tmp_path, listed, stages=[fetch, {"kind": "perceptual"}])
+        path = write_recipe(tmp_path / "r.yaml", recipe)
+        first = curate("run", path, "--json")
+        assert json.loads(first.stdout)["dropped"]["fetch"] == {"http_5xx": 4, "http_404": 2}
+        site.asked.clear()
+        overloaded.clear()
+        again = curate("run", path, "--retry", "http_5xx", "--json")
+        assert again.exit_code == 0
+        assert json.loads(again.stdout)["dropped"]["fetch"] == {"http_5xx": 1, "http_404": 2}
+        assert "trying 4 rows again: http_5xx" in again.stderr
+        assert "3 rows more in the table than before" in again.stderr
+        assert set(site.asked) == {"/0.jpg", "/3.jpg", "/6.jpg", "/9.jpg"}
+        third = curate("run", path, "--retry", "fetch:http_5xx,time-out")
+        assert site.asked["/9.jpg"] == 2
+        assert "no row of the ledger has the reason 'time-out'" in third.stdout
+        fourth = curate("run", path)
+        assert "nothing to do" in fourth.stdout
+    refused = curate("run", path, "--retry", "duplicate_image")
+    assert refused.exit_code == 0  # no row has it
 
 
 # -- requests --------------------------------------------------------------------------------------
