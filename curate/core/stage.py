@@ -94,6 +94,19 @@ class _Worker:
 class MapStage(_Worker, ABC):
     """Adds columns: same rows, same order. Must give the same result when called again."""
 
+    def settle(self, settled: Mapping[str, int] | None) -> Mapping[str, int]:
+        """Settle what is found out on a worker and kept by the whole run (a batch size).
+
+        Called once, after ``setup``.
+
+        Args:
+            settled: what the leg's first worker has found; None on that one, which looks itself.
+
+        Returns:
+            What the stage goes by now, positive numbers by name; empty where nothing is left open.
+        """
+        return {}
+
     @abstractmethod
     def __call__(self, rows: pa.Table) -> Mapped:
         """Map one partition; ``rows`` may be empty."""

@@ -33,6 +33,7 @@ from curate.core.stage import (
 from curate.core.store import Receipt, RunStore, Work
 from curate.core.supplement import retried_rows, rows_left
 from curate.engine.base import Assignment, PassWork
+from curate.engine.settled import settle
 
 
 @dataclass
@@ -64,8 +65,12 @@ class LegWorker:
         self._open = contextlib.ExitStack()
 
     def setup(self) -> None:
-        """Load the stages' models; once, before the first partition."""
-        self._open = any_stage_ready([stage for _, stage in self._stages])
+        """Load the models and settle batch sizes; once, before the first partition."""
+        with contextlib.ExitStack() as opening:
+            opening.enter_context(any_stage_ready([stage for _, stage in self._stages]))
+            folder = self._work.root / self._leg.node.folder
+            settle(folder, [(plan.name, stage) for plan, stage in self._stages])
+            self._open = opening.pop_all()
 
     def close(self) -> None:
         """Give back what ``setup`` took."""

@@ -180,12 +180,12 @@ class CaptionStage(ModelStage["Captioner"]):
         uids = rows["uid"].to_pylist()
         captions: list[list[_Caption]] = [[] for _ in uids]
         writer = _Writer(model, self._config, captions)
-        calls = Bisection(faults, size=self._config.batch_size)
+        calls = Bisection(faults, size=self._batch_size)
         places: Sequence[int]
         for places, images in decoder.batches(rows["image"], range(len(uids)), calls.size, faults):
             batch = partial(writer.write, images, [uids[place] for place in places], places)
             calls.run(batch, places)
-        calls.finish(self._rehearse)
+        calls.finish(self._control)
         every = list(chain.from_iterable(captions))
         return captions, {
             "captions": float(len(every)),
@@ -194,11 +194,16 @@ class CaptionStage(ModelStage["Captioner"]):
             **calls.notes,
         }
 
-    def _rehearse(self) -> None:
+    def _control(self) -> None:
         """Caption a plain picture."""
         model, _ = self._loaded()
-        draws = range(self._config.num_captions)
-        model.caption(model.prepare(plain_picture())[None], ["rehearsal"], draws)
+        self._strain(model.prepare(plain_picture())[None])
+
+    def _strain(self, images_B3HW: Pixels) -> None:
+        """Write all captions of some pictures."""
+        model, _ = self._loaded()
+        uids = [f"{number:032x}" for number in range(len(images_B3HW))]
+        model.caption(images_B3HW, uids, range(self._config.num_captions))
 
     def _appended(self, rows: pa.Table, captions: list[list[_Caption]]) -> pa.Table:
         assert self._model is not None

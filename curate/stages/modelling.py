@@ -9,9 +9,9 @@ import contextlib
 import itertools
 from abc import abstractmethod
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, ClassVar, Generic, Literal, Protocol, TypeVar
+from typing import Annotated, Any, ClassVar, Generic, Literal, Protocol, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -24,6 +24,7 @@ from curate.core.resources import Resources
 from curate.core.stage import MapStage
 from curate.images import ImageFault, decode
 from curate.models import checkpoints
+from curate.stages.batch_size import CPU_BATCH, gpu_share_used, largest_batch
 from curate.stages.faults import NO_IMAGE, Faults
 
 Pixels = NDArray[np.uint8]
@@ -39,7 +40,8 @@ class ModelConfig(MapConfig):
         device: ``auto`` takes the worker's GPU if it has one; ``cuda`` insists on one.
         dtype: type of the weights; ``auto`` is bfloat16 on a GPU and float32 on a CPU.
         batch_size: images in one call of the model; halved for the rest of a partition when the
-            device's memory runs out.
+            device's memory runs out. ``auto`` is 32 on a CPU; on a GPU the leg's first worker looks
+            how many its share of the memory has room for, and the run keeps to that.
         decode_threads: threads that decode the next batch while the model works on this one.
         num_cpus: cores of one worker, and threads of its arithmetic. The number of threads decides
             the last bits of a score, so it is the recipe's and not the machine's.
@@ -53,7 +55,7 @@ class ModelConfig(MapConfig):
     revision: str | None = Field(None, min_length=1)
     device: Literal["auto", "cpu", "cuda"] = tuning("auto")
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
-    batch_size: int = tuning(32, ge=1, le=4096)
+    batch_size: Annotated[int, Field(ge=1, le=4096)] | Literal["auto"] = tuning(32)
     decode_threads: int = tuning(4, ge=1, le=64)
     num_cpus: float = tuning(1.0, gt=0, le=256)
     num_gpus: float = tuning(1.0, gt=0, le=1)
@@ -114,12 +116,51 @@ class ModelStage(MapStage, Generic[Model]):
         self._model_config = config
         self._model: Model | None = None
         self._decoder: Decoder | None = None
+        self._found_size: int | None = None
 
     def setup(self) -> None:
         """Load the model and start the decoding threads."""
         self._model = self._model_config.load()
         threads = self._model_config.decode_threads
         self._decoder = Decoder(self._model.prepare, threads=threads)
+
+    def settle(self, settled: Mapping[str, int] | None) -> Mapping[str, int]:
+        """Find the batch size where it is ``auto``; see ``MapStage.settle``."""
+        if self._model_config.batch_size != "auto":
+            return {}
+        self._found_size = settled["batch_size"] if settled else self._largest_batch()
+        return {"batch_size": self._found_size}
+
+    @property
+    def _batch_size(self) -> int:
+        """Pictures in a call; found out now where no engine has settled it."""
+        size = self._model_config.batch_size
+        if size != "auto":
+            return size
+        return self._found_size or self.settle(None)["batch_size"]
+
+    def _largest_batch(self) -> int:
+        from curate.models.loading import choose_device
+
+        config = self._model_config
+        if choose_device(config.device).type == "cpu":
+            return CPU_BATCH
+        model, _ = self._loaded()
+        picture = model.prepare(noisy_picture())
+
+        def work(size: int) -> None:
+            self._strain(np.stack([picture] * size))
+
+        with threads(config.num_cpus):
+            return largest_batch(gpu_share_used(work, share=config.num_gpus))
+
+    @abstractmethod
+    def _control(self) -> None:
+        """Use the model on a picture that nothing is wrong with; raises when the model is."""
+
+    @abstractmethod
+    def _strain(self, images_B3HW: Pixels) -> None:
+        """Use the model on prepared pictures, with as much work for each as the recipe allows."""
 
     def close(self) -> None:
         """Stop the threads and let go of the model."""
@@ -225,6 +266,11 @@ class Decoder:
 def plain_picture() -> Pixels:
     """Return a picture that nothing is wrong with: a grey one, uint8 [64, 64, 3]."""
     return np.full((64, 64, 3), 128, np.uint8)
+
+
+def noisy_picture() -> Pixels:
+    """Return a picture that is large for a caption model, uint8 [1024, 1024, 3]."""
+    return np.random.default_rng(0).integers(0, 256, (1024, 1024, 3), np.uint8)
 
 
 def lists(rows: pa.Table, name: str) -> list[list[Any]]:

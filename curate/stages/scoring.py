@@ -121,13 +121,19 @@ class ScoreStage(ModelStage["Scorer"]):
         wanted = [place for place, row in enumerate(tasks) if row]
         # Rows with texts of like length share a batch, so that little is padded.
         wanted.sort(key=lambda place: (max(len(task.text) for task in tasks[place]), place))
-        calls = Bisection(faults, size=self._config.batch_size)
+        calls = Bisection(faults, size=self._batch_size)
         for places, images in decoder.batches(rows["image"], wanted, calls.size, faults):
             calls.run(_Batch(model, images, places, tasks, scores).score, places)
-        calls.finish(self._rehearse)
+        calls.finish(self._control)
         return calls
 
-    def _rehearse(self) -> None:
+    def _strain(self, images_B3HW: Pixels) -> None:
+        """Score two texts an image, longer than any model reads."""
+        model, _ = self._loaded()
+        count = len(images_B3HW)
+        model.score(images_B3HW, ["a word and " * 500] * (2 * count), [*range(count)] * 2)
+
+    def _control(self) -> None:
         """Score a plain text against a plain picture."""
         model, _ = self._loaded()
         _finite(model.score(model.prepare(plain_picture())[None], ["a picture"], [0]))
