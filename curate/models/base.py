@@ -8,7 +8,7 @@ Shapes: H height, W width, B images, T texts.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
@@ -96,6 +96,23 @@ class Captioner(Protocol):
         """
 
 
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """What a scorer says of T texts and B images.
+
+    Attributes:
+        numbers: by name, float32 [T]: ``itc``, cosines in [-1, 1], ``itm``, probabilities in [0, 1]
+            that image and text belong together, or both, as the family gives.
+        truncated: whether a text was longer than the model reads and was cut, bool [T].
+        image_embeds: unit norm, float32 [B, E], also of images without a text; None where the
+            family has no single vector for an image.
+    """
+
+    numbers: Mapping[str, NDArray[np.float32]]
+    truncated: NDArray[np.bool_]
+    image_embeds: NDArray[np.float32] | None = None
+
+
 class Scorer(Protocol):
     """Scores texts against images."""
 
@@ -104,18 +121,18 @@ class Scorer(Protocol):
         """The model's name and short hash, ``name@0123456789ab``."""
 
     def prepare(self, image_HW3: Pixels) -> Pixels:
-        """Bring an RGB picture to the model's size, uint8 [3, H', W']. Safe in threads."""
+        """Bring an RGB picture to the model's size, uint8 [3, H', W']. Safe in threads.
 
-    def score(
-        self, images_B3HW: Pixels, texts: Sequence[str], images_of: Sequence[int]
-    ) -> dict[str, NDArray[np.float32]]:
+        A family whose pictures differ in shape gives bytes of one fixed shape of its own.
+        """
+
+    def score(self, images_B3HW: Pixels, texts: Sequence[str], images_of: Sequence[int]) -> Scored:
         """Score texts, each against one image; an image is encoded once for all of its texts.
+
+        A score depends on its own image and text alone, not on the batch.
 
         Args:
             images_B3HW: prepared pictures.
             texts: T texts, in any order.
             images_of: for each text the index of its image.
-
-        Returns:
-            ``itc`` [T], cosines in [-1, 1], and ``itm`` [T], probabilities in [0, 1].
         """

@@ -4,79 +4,38 @@ Source: Li et al. 2022, "BLIP" (https://arxiv.org/abs/2201.12086); the networks 
 ``transformers.models.blip``. The vision tower runs once per image: for several captions, and for
 ITC and ITM of all texts alike.
 
-Shapes: B images, P texts or captions, C channels, H height, W width, L tokens, D width,
-E projection.
+Shapes: B images, P captions or pairs, U distinct texts of a batch, L tokens, D width, E projection.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Literal
 
-import numpy as np
 import torch
-import torch.nn.functional as F
-from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor
 
 from curate.core.errors import ModelError
 from curate.models.base import Pixels, Writing
 from curate.models.checkpoints import Checkpoint
 from curate.models.loading import load_model, load_tokenizer
+from curate.models.pair_scorer import PairScorer, cosines, matched, unit
+from curate.models.picture_processing import CLIP_MEAN, CLIP_STD, PictureProcessing
 from curate.models.sampling import FiniteLogits, KeyedLogits, KeyedSampler, stream_key
+from curate.models.text_tokens import Pairs, TextBatch, TextTokens
 
 MODEL_TYPES = ("blip",)
-_CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
-_CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
-_BICUBIC = 3
 
 
-class BlipImages:
-    """The checkpoint's picture processing: squash to its size on the host, normalise on the device.
+def blip_pictures(checkpoint: Checkpoint, *, image_size: int) -> PictureProcessing:
+    """Return BLIP's picture processing: squash to a square, aspect ratio not kept.
 
-    Equal to the checkpoint's own processor with Pillow; neither it nor torchvision is needed.
+    Raises:
+        ModelError: the checkpoint's settings are not for pictures of that size.
     """
-
-    def __init__(self, checkpoint: Checkpoint, *, image_size: int) -> None:
-        """Read preprocessor_config.json, or processor_config.json of newer checkpoints.
-
-        Args:
-            checkpoint: a checked checkpoint; without either file BLIP's defaults are used.
-            image_size: side of the pictures its vision tower takes, pixels.
-
-        Raises:
-            ModelError: settings that no BLIP checkpoint has: another size than the tower's, a
-                crop, pictures that are not rescaled.
-        """
-        said = checkpoint.read_json("preprocessor_config.json")
-        if said is None:
-            said = (checkpoint.read_json("processor_config.json") or {}).get("image_processor", {})
-        size = said.get("size", image_size)
-        sides = (size.get("height"), size.get("width")) if isinstance(size, dict) else (size, size)
-        plain = all(said.get(key, True) for key in ("do_resize", "do_rescale", "do_normalize"))
-        if sides != (image_size, image_size) or not plain or said.get("do_center_crop"):
-            raise ModelError(
-                f"{checkpoint.folder}: its processor asks for pictures of size {size} where its "
-                f"vision tower takes {image_size} x {image_size}, or for other steps than resize, "
-                "rescale and normalise: mend its preprocessor_config.json"
-            )
-        self.side = image_size
-        self._resample = Image.Resampling(int(said.get("resample", _BICUBIC)))
-        self._scale = float(said.get("rescale_factor", 1 / 255))
-        self._mean_C11 = torch.tensor(said.get("image_mean", _CLIP_MEAN))[:, None, None]
-        self._std_C11 = torch.tensor(said.get("image_std", _CLIP_STD))[:, None, None]
-
-    def prepare(self, image_HW3: Pixels) -> Pixels:
-        """Squash a picture to [3, side, side], aspect ratio not kept, as BLIP does."""
-        squashed = Image.fromarray(image_HW3).resize((self.side, self.side), self._resample)
-        return np.ascontiguousarray(np.asarray(squashed).transpose(2, 0, 1))
-
-    def normalised(self, images_B3HW: Pixels, like: Tensor) -> Tensor:
-        """Move bytes to the device of ``like`` and normalise there, [B, 3, H, W] of its type."""
-        pixels = torch.from_numpy(images_B3HW).to(like.device, non_blocking=True)
-        mean, std = self._mean_C11.to(like.device), self._std_C11.to(like.device)
-        return ((pixels.float() * self._scale - mean) / std).to(like.dtype)
+    defaults = {"size": image_size, "image_mean": CLIP_MEAN, "image_std": CLIP_STD}
+    return PictureProcessing(checkpoint, defaults=defaults, side=image_size)
 
 
 class BlipCaptioner:
@@ -95,7 +54,7 @@ class BlipCaptioner:
         model = load_model(BlipForConditionalGeneration, checkpoint, device=device, dtype=dtype)
         text = model.config.text_config
         self.signature = checkpoint.signature
-        self._images = BlipImages(checkpoint, image_size=model.config.vision_config.image_size)
+        self._images = blip_pictures(checkpoint, image_size=model.config.vision_config.image_size)
         self._tokenizer = load_tokenizer(checkpoint)
         self._model = model
         self._writing = writing
@@ -178,8 +137,18 @@ class BlipCaptioner:
         return text.strip().removeprefix("##")
 
 
-class BlipScorer:
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """Embeddings of images [B, E], unit norm, and the tokens [B, L, D] that ITM attends to."""
+
+    embeds: Tensor
+    tokens: Tensor
+
+
+class BlipScorer(PairScorer[_Seen, Tensor]):
     """Scores texts with a ``BlipForImageTextRetrieval`` checkpoint: ITC and ITM."""
+
+    gives = ("itc", "itm")
 
     def __init__(
         self,
@@ -199,7 +168,7 @@ class BlipScorer:
             itm_token: the first token ITM reads: ``cls`` as transformers' own forward leaves it,
                 or ``enc``, with which BLIP was trained. Ask a few matched and shuffled texts which
                 one a checkpoint wants.
-            texts_per_batch: most texts in one call of the text encoder.
+            texts_per_batch: most texts, and most pairs, in one call of the text encoder.
 
         Raises:
             ModelError: it is no scorer, or damaged, or has no [ENC] token where that is asked for.
@@ -208,80 +177,60 @@ class BlipScorer:
 
         model = load_model(BlipForImageTextRetrieval, checkpoint, device=device, dtype=dtype)
         self.signature = checkpoint.signature
-        self._images = BlipImages(checkpoint, image_size=model.config.vision_config.image_size)
-        self._tokenizer = load_tokenizer(checkpoint)
+        self._device = device
+        self._pictures = blip_pictures(checkpoint, image_size=model.config.vision_config.image_size)
         self._model = model
-        self._most_tokens = int(model.config.text_config.max_position_embeddings)
-        self._texts_per_batch = texts_per_batch
-        self._first_id = self._enc_id(checkpoint) if itm_token == "enc" else None
+        tokenizer = load_tokenizer(checkpoint)
+        self._tokens = TextTokens(
+            tokenizer,
+            most_tokens=int(model.config.text_config.max_position_embeddings),
+            texts_per_batch=texts_per_batch,
+        )
+        self._first_id = None
+        if itm_token == "enc":
+            self._first_id = _enc_id(checkpoint, model.config.text_config, tokenizer)
 
     def prepare(self, image_HW3: Pixels) -> Pixels:
         """Bring an RGB picture to the model's size, uint8 [3, H, W]."""
-        return self._images.prepare(image_HW3)
+        return self._pictures.prepare(image_HW3)
 
-    @torch.inference_mode()
-    def score(
-        self, images_B3HW: Pixels, texts: Sequence[str], images_of: Sequence[int]
-    ) -> dict[str, NDArray[np.float32]]:
-        """Return ``itc`` (cosines) and ``itm`` (probabilities), float32 [texts]."""
-        itc = np.zeros(len(texts), dtype=np.float32)
-        itm = np.zeros(len(texts), dtype=np.float32)
-        if not len(texts):
-            return {"itc": itc, "itm": itm}
+    def _see(self, images: Pixels) -> _Seen:
         model = self._model
-        pixels = self._images.normalised(images_B3HW, model.vision_proj.weight)
-        image_tokens_BLD = model.vision_model(pixel_values=pixels).last_hidden_state
-        image_embeds_BE = F.normalize(model.vision_proj(image_tokens_BLD[:, 0]).float(), dim=-1)
-        for places, ids_PL, mask_PL in self._text_batches(texts, pixels.device):
-            rows_P = torch.tensor([images_of[place] for place in places], device=pixels.device)
-            cosines_P = (image_embeds_BE[rows_P] * self._embed_texts(ids_PL, mask_PL)).sum(-1)
-            itc[places] = cosines_P.clamp(-1, 1).cpu().numpy()
-            matched_P = self._match(ids_PL, mask_PL, image_tokens_BLD[rows_P])
-            itm[places] = matched_P.cpu().numpy()
-        return {"itc": itc, "itm": itm}
+        pixels = self._pictures.normalised(images, model.vision_proj.weight)
+        tokens_BLD = model.vision_model(pixel_values=pixels).last_hidden_state
+        return _Seen(unit(model.vision_proj(tokens_BLD[:, 0])), tokens_BLD)
 
-    def _embed_texts(self, ids_PL: Tensor, mask_PL: Tensor) -> Tensor:
-        states = self._model.text_encoder(input_ids=ids_PL, attention_mask=mask_PL)
-        projected_PE = self._model.text_proj(states.last_hidden_state[:, 0])
-        return F.normalize(projected_PE.float(), dim=-1)
+    def _read(self, batch: TextBatch) -> Tensor:
+        model = self._model
+        states = model.text_encoder(input_ids=batch.ids, attention_mask=batch.mask)
+        return unit(model.text_proj(states.last_hidden_state[:, 0]))
 
-    def _match(self, ids_PL: Tensor, mask_PL: Tensor, image_tokens_PLD: Tensor) -> Tensor:
+    def _judge(
+        self, seen: _Seen, read: Tensor, batch: TextBatch, pairs: Pairs
+    ) -> dict[str, Tensor]:
+        images_P, texts_P = pairs.image_rows, pairs.text_rows
+        ids_PL = batch.ids[texts_P]
         if self._first_id is not None:
-            ids_PL = torch.cat([torch.full_like(ids_PL[:, :1], self._first_id), ids_PL[:, 1:]], 1)
+            ids_PL[:, 0] = self._first_id
         states = self._model.text_encoder(
-            input_ids=ids_PL, attention_mask=mask_PL, encoder_hidden_states=image_tokens_PLD
+            input_ids=ids_PL,
+            attention_mask=batch.mask[texts_P],
+            encoder_hidden_states=seen.tokens[images_P],
         )
-        logits_P2: Tensor = self._model.itm_head(states.last_hidden_state[:, 0]).float()
-        return logits_P2.softmax(-1)[:, 1]
+        itm_P = matched(self._model.itm_head(states.last_hidden_state[:, 0]))
+        return {"itc": cosines(seen.embeds[images_P], read[texts_P]), "itm": itm_P}
 
-    def _text_batches(
-        self, texts: Sequence[str], device: torch.device
-    ) -> Iterator[tuple[list[int], Tensor, Tensor]]:
-        """Yield places, ids [P, L] and mask [P, L], shortest texts first so that little is padded.
+    def _image_embeds(self, seen: _Seen) -> Tensor:
+        return seen.embeds
 
-        Texts longer than the model's positions are cut.
-        """
-        tokenizer = self._tokenizer
-        encoded = tokenizer(list(texts), truncation=True, max_length=self._most_tokens)["input_ids"]
-        order = sorted(range(len(texts)), key=lambda place: len(encoded[place]))
-        for start in range(0, len(order), self._texts_per_batch):
-            places = order[start : start + self._texts_per_batch]
-            longest = len(encoded[places[-1]])
-            ids_PL = torch.full((len(places), longest), int(tokenizer.pad_token_id))
-            mask_PL = torch.zeros((len(places), longest), dtype=torch.int64)
-            for row, place in enumerate(places):
-                ids_PL[row, : len(encoded[place])] = torch.tensor(encoded[place])
-                mask_PL[row, : len(encoded[place])] = 1
-            yield places, ids_PL.to(device), mask_PL.to(device)
 
-    def _enc_id(self, checkpoint: Checkpoint) -> int:
-        text = self._model.config.text_config
-        known = self._tokenizer.get_vocab().get("[ENC]")
-        # The hub's tokenizers lack BLIP's two added tokens; the embeddings have [DEC], then [ENC].
-        found = known if known is not None else int(text.bos_token_id) + 1
-        if found >= text.vocab_size:
-            raise ModelError(
-                f"{checkpoint.name} has no [ENC] token (its tokenizer names none, and its "
-                f"vocabulary of {text.vocab_size} ends before): use itm_token: cls"
-            )
-        return int(found)
+def _enc_id(checkpoint: Checkpoint, text: Any, tokenizer: Any) -> int:
+    known = tokenizer.get_vocab().get("[ENC]")
+    # The hub's tokenizers lack BLIP's two added tokens; the embeddings have [DEC], then [ENC].
+    found = known if known is not None else int(text.bos_token_id) + 1
+    if found >= text.vocab_size:
+        raise ModelError(
+            f"{checkpoint.name} has no [ENC] token (its tokenizer names none, and its "
+            f"vocabulary of {text.vocab_size} ends before): use itm_token: cls"
+        )
+    return int(found)

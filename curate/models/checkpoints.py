@@ -29,7 +29,8 @@ from curate.core.errors import ModelError
 PATTERNS = (
     *("config.json", "generation_config.json", "preprocessor_config.json", "processor_config.json"),
     *("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"),
-    *("vocab.txt", "vocab.json", "merges.txt", "*.safetensors", "*.safetensors.index.json"),
+    *("vocab.txt", "vocab.json", "merges.txt", "spiece.model"),
+    *("*.safetensors", "*.safetensors.index.json"),
 )
 UNRESOLVED = "unresolved"
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")

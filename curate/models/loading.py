@@ -108,7 +108,7 @@ def load_tokenizer(checkpoint: Checkpoint) -> Any:
     from transformers import AutoTokenizer
 
     # Without its files transformers makes an empty tokenizer, to which every word is unknown.
-    names = ("tokenizer.json", "vocab.txt", "vocab.json")
+    names = ("tokenizer.json", "vocab.txt", "vocab.json", "spiece.model")
     if not any((checkpoint.folder / name).is_file() for name in names):
         raise ModelError(f"{checkpoint.folder} has no tokenizer: none of {', '.join(names)}")
     try:

@@ -3,17 +3,17 @@
 Source: Li et al. 2022, "BLIP", section 3.1 (https://arxiv.org/abs/2201.12086). The image tower runs
 once per image: for several captions, and for ITC and ITM of all texts alike.
 
-Shapes: I images, P texts or captions, S prompt tokens, T new tokens, L tokens, M image tokens,
+Shapes: I images, P captions or pairs, S prompt tokens, T new tokens, L tokens, M image tokens,
 D width, E projection.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from curate.core.errors import ModelError
 from curate.models.base import Pixels, Writing
@@ -21,8 +21,10 @@ from curate.models.checkpoints import Checkpoint
 from curate.models.loading import Precision, choose_dtype, load_model, load_tokenizer
 from curate.models.med import MedModel
 from curate.models.med_pixels import square_pixels
-from curate.models.med_tokenizer import prompt_ids, tokenize
+from curate.models.med_tokenizer import prompt_ids
+from curate.models.pair_scorer import PairScorer, cosines, matched
 from curate.models.sampling import KeyedSampler, stream_key
+from curate.models.text_tokens import Pairs, TextBatch, TextTokens
 
 MODEL_TYPES = ("med",)
 
@@ -115,8 +117,18 @@ class MedCaptioner(_Med):
         return [words[start : start + len(draws)] for start in range(0, len(words), len(draws))]
 
 
-class MedScorer(_Med):
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """Embeddings of images [I, E], unit norm, and the tokens [I, M, D] that ITM attends to."""
+
+    embeds: torch.Tensor
+    tokens: torch.Tensor
+
+
+class MedScorer(_Med, PairScorer[_Seen, torch.Tensor]):
     """Scores texts with a MED checkpoint: ITC and ITM."""
+
+    gives = ("itc", "itm")
 
     def __init__(
         self,
@@ -132,41 +144,34 @@ class MedScorer(_Med):
             checkpoint: a checked checkpoint.
             device: where it shall run.
             dtype: type of its weights; ``auto`` is float32 where the tower is convolutional.
-            texts_per_batch: most texts in one call of the text encoder.
+            texts_per_batch: most texts, and most pairs, in one call of the text encoder.
 
         Raises:
             ModelError: it is damaged or incomplete.
         """
         super().__init__(checkpoint, device=device, dtype=dtype)
-        self._texts_per_batch = texts_per_batch
+        self._device = device
+        self._tokens = TextTokens(
+            self.tokenizer,
+            most_tokens=self.model.config.max_text_tokens,
+            texts_per_batch=texts_per_batch,
+        )
 
-    @torch.inference_mode()
-    def score(
-        self, images_B3HW: Pixels, texts: Sequence[str], images_of: Sequence[int]
-    ) -> dict[str, NDArray[np.float32]]:
-        """Return ``itc`` (cosines) and ``itm`` (probabilities), float32 [texts].
+    def _see(self, images: Pixels) -> _Seen:
+        tokens_IMD = self.encode(images)
+        return _Seen(self.model.project_images(tokens_IMD).float(), tokens_IMD)
 
-        Texts longer than the model's positions are cut.
-        """
-        itc = np.zeros(len(texts), dtype=np.float32)
-        itm = np.zeros(len(texts), dtype=np.float32)
-        if not len(texts):
-            return {"itc": itc, "itm": itm}
-        model, device = self.model, self.device
-        image_tokens_IMD = self.encode(images_B3HW)
-        image_embeds_IE = model.project_images(image_tokens_IMD).float()
-        longest = model.config.max_text_tokens
-        # Shortest first, so that little is padded.
-        lengths = [len(text) for text in texts]
-        order = sorted(range(len(texts)), key=lengths.__getitem__)
-        for start in range(0, len(order), self._texts_per_batch):
-            places = order[start : start + self._texts_per_batch]
-            ids_PL, mask_PL = tokenize(self.tokenizer, [texts[p] for p in places], longest)
-            ids_PL, mask_PL = ids_PL.to(device), mask_PL.to(device)
-            rows_P = torch.tensor([images_of[place] for place in places], device=device)
-            text_embeds_PE = model.encode_texts(ids_PL, mask_PL).float()
-            cosines_P = (image_embeds_IE[rows_P] * text_embeds_PE).sum(-1)
-            logits_P2 = model.fuse(ids_PL, mask_PL, image_tokens_IMD, rows_P).float()
-            itc[places] = cosines_P.clamp(-1, 1).cpu().numpy()
-            itm[places] = logits_P2.softmax(-1)[:, 1].cpu().numpy()
-        return {"itc": itc, "itm": itm}
+    def _read(self, batch: TextBatch) -> torch.Tensor:
+        return self.model.encode_texts(batch.ids, batch.mask).float()
+
+    def _judge(
+        self, seen: _Seen, read: torch.Tensor, batch: TextBatch, pairs: Pairs
+    ) -> dict[str, torch.Tensor]:
+        images_P, texts_P = pairs.image_rows, pairs.text_rows
+        itc_P = cosines(seen.embeds[images_P], read[texts_P])
+        ids_PL, mask_PL = batch.ids[texts_P], batch.mask[texts_P]
+        logits_P2 = self.model.fuse(ids_PL, mask_PL, seen.tokens, images_P)
+        return {"itc": itc_P, "itm": matched(logits_P2)}
+
+    def _image_embeds(self, seen: _Seen) -> torch.Tensor:
+        return seen.embeds

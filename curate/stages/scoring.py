@@ -5,38 +5,43 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 from pydantic import Field
 
 from curate.core import columns
-from curate.core.stage import CANARY_KEYS, Mapped
+from curate.core.errors import ModelError
+from curate.core.stage import Mapped
+from curate.models.checkpoint_config import read_config
 from curate.stages.bisection import Bisection
 from curate.stages.canaries import Canary, plant
 from curate.stages.faults import Faults
 from curate.stages.modelling import ModelConfig, ModelStage, Pixels, lists, plain_picture, threads
+from curate.stages.scored_rows import ScoredRows
 
 if TYPE_CHECKING:
-    from curate.models.base import Scorer
-
-SCORES = ("itc", "itm")
+    from curate.models.base import Scored, Scorer
 
 
 class ScorerConfig(ModelConfig):
     """Settings of every scorer.
 
+    A family says in ``scores`` which numbers it gives.
+
     Attributes:
-        as: the scorer's name, which its columns begin with: ``NAME_itc`` (cosine in [-1, 1]) and
-            ``NAME_itm`` (probability in [0, 1]). Its kind where not given.
+        as: the scorer's name, which its columns begin with: ``NAME_itc`` (cosine in [-1, 1]),
+            ``NAME_itm`` (probability in [0, 1]), or both, and ``NAME_truncated`` (whether a text
+            was longer than the model reads). Its kind where not given.
         canaries: share of a partition's images that are also scored with another image's text;
             0 for none. Where it is above 0 every partition with at least two different texts has
             one canary at least.
     """
 
     family: ClassVar[str] = "scorers"
+    version: ClassVar[int] = 2  # texts that were cut are flagged
+    scores: ClassVar[tuple[str, ...]] = ("itc", "itm")
 
     as_: str | None = Field(None, alias="as", pattern=r"^[a-z][a-z0-9_]*$", max_length=40)
     canaries: float = Field(0.005, ge=0, le=1)
@@ -58,8 +63,18 @@ class ScorerConfig(ModelConfig):
 
     @property
     def writes(self) -> tuple[pa.Field, ...]:
-        """``NAME_itc`` and ``NAME_itm``, parallel to ``texts``."""
-        return tuple(columns.score(f"{self.name}_{score}") for score in SCORES)
+        """The numbers and the flag, parallel to ``texts``."""
+        numbers = [columns.score(self.column(score)) for score in self.scores]
+        return (*numbers, columns.parallel(self.column("truncated"), pa.bool_()))
+
+    @property
+    def embed_width(self) -> int | None:
+        """Width of the embeddings to write; None for none."""
+        return None
+
+    def column(self, what: str) -> str:
+        """Return the name of one of the scorer's columns."""
+        return f"{self.name}_{what}"
 
     @abstractmethod
     def load(self) -> Scorer:
@@ -82,11 +97,62 @@ class _Task:
     slot: int | None
 
 
+class EmbeddingScorerConfig(ScorerConfig):
+    """Settings of scorers whose model has one vector for an image.
+
+    Attributes:
+        embed: also write ``NAME_embed``, the image's embedding: unit norm, float16; for search
+            and semantic deduplication. Images without a text are then encoded, too.
+    """
+
+    embed: bool = False
+
+    @abstractmethod
+    def width(self, config: Mapping[str, Any]) -> int:
+        """Return the width of embeddings that a checkpoint's config.json means."""
+
+    @property
+    def embed_width(self) -> int | None:
+        """Width of the embeddings to write, from the checkpoint's config.json; None for none.
+
+        Raises:
+            ModelError: the config.json is not there or damaged, or says no such width.
+        """
+        if not self.embed:
+            return None
+        config = read_config(self.model, self.revision)
+        try:
+            return self.width(config)
+        except (KeyError, TypeError, ValueError) as error:
+            raise ModelError(
+                f"the config.json of {self.model!r} does not say how wide its embeddings are "
+                f"({type(error).__name__}: {error}): mend it, or leave out 'embed'"
+            ) from error
+
+    @property
+    def writes(self) -> tuple[pa.Field, ...]:
+        """The numbers and the flag, and the embedding where it is asked for."""
+        width = self.embed_width
+        more = () if width is None else (columns.embedding(self.column("embed"), width),)
+        return (*super().writes, *more)
+
+    def check(self) -> list[str]:
+        """Return what is wrong with the checkpoint, also with the width of its embeddings."""
+        problems = super().check()
+        if problems:
+            return problems
+        try:
+            self.embed_width  # noqa: B018 - read for its errors
+        except ModelError as error:
+            return [str(error)]
+        return []
+
+
 class ScoreStage(ModelStage["Scorer"]):
     """Scores every eligible text of every row; the others stay null.
 
     A row whose picture cannot be decoded stops here, with the decoder's reason. A row without an
-    eligible text costs nothing: its picture is not even decoded.
+    eligible text costs nothing, unless embeddings are asked for: its picture is not even decoded.
     """
 
     def __init__(self, config: ScorerConfig) -> None:
@@ -95,35 +161,42 @@ class ScoreStage(ModelStage["Scorer"]):
 
     def __call__(self, rows: pa.Table) -> Mapped:
         """Score one partition."""
-        canaries = plant(rows, self._config.canaries)
+        config = self._config
+        canaries = plant(rows, config.canaries)
         tasks = _tasks(rows, canaries)
-        scores = _Scores(rows, canaries)
+        scored = ScoredRows(rows, canaries, config.scores, config.embed_width)
         faults = Faults()
-        with threads(self._config.num_cpus):
-            calls = self._score(rows, tasks, scores, faults)
+        with threads(config.num_cpus):
+            calls = self._score(rows, tasks, scored, faults)
         reasons, details = faults.columns(rows.num_rows)
-        notes = {"texts": float(sum(len(row) for row in tasks)), "canaries": float(len(canaries))}
-        notes |= calls.notes
-        fields = self._config.writes
-        arrays = {f.name: scores.column(s, f) for f, s in zip(fields, SCORES, strict=True)}
-        scored = columns.append_columns(rows, arrays, fields)
-        kept = scores.canary_table(rows, [field.name for field in fields])
-        return Mapped(scored, reasons, details, canaries=kept, notes=notes)
+        notes = {
+            "texts": float(sum(len(row) for row in tasks)),
+            "truncated": float(scored.num_truncated),
+            "canaries": float(len(canaries)),
+            **calls.notes,
+        }
+        arrays = scored.columns(config.column)
+        added = columns.append_columns(rows, arrays, config.writes)
+        kept = scored.canary_table(rows, config.column)
+        return Mapped(added, reasons, details, canaries=kept, notes=notes)
 
     def _score(
         self,
         rows: pa.Table,
         tasks: Sequence[Sequence[_Task]],
-        scores: _Scores,
+        scored: ScoredRows,
         faults: Faults,
     ) -> Bisection:
         model, decoder = self._loaded()
-        wanted = [place for place, row in enumerate(tasks) if row]
+        every = self._config.embed_width is not None
+        wanted = [place for place, row in enumerate(tasks) if row or every]
         # Rows with texts of like length share a batch, so that little is padded.
-        wanted.sort(key=lambda place: (max(len(task.text) for task in tasks[place]), place))
+        wanted.sort(
+            key=lambda place: (max((len(task.text) for task in tasks[place]), default=0), place)
+        )
         calls = Bisection(faults, size=self._batch_size)
         for places, images in decoder.batches(rows["image"], wanted, calls.size, faults):
-            calls.run(_Batch(model, images, places, tasks, scores).score, places)
+            calls.run(_Batch(model, images, places, tasks, scored).score, places)
         calls.finish(self._control)
         return calls
 
@@ -147,7 +220,7 @@ class _Batch:
     images: Pixels
     places: Sequence[int]
     tasks: Sequence[Sequence[_Task]]
-    scores: _Scores
+    scored: ScoredRows
 
     def score(self, start: int, stop: int) -> None:
         """Score the texts of the pictures [start, stop) and enter the scores."""
@@ -156,18 +229,19 @@ class _Batch:
             self.images[start:stop], [task.text for _, task in some], [i - start for i, _ in some]
         )
         _finite(got)
-        for index, (i, task) in enumerate(some):
-            values = [float(got[name][index]) for name in SCORES]
-            self.scores.enter(self.places[i], task.slot, values)
+        targets = [(self.places[i], task.slot) for i, task in some]
+        self.scored.enter(targets, got)
+        self.scored.enter_embeddings(self.places[start:stop], got.image_embeds)
 
 
-def _finite(scores: Mapping[str, NDArray[np.float32]]) -> None:
+def _finite(scored: Scored) -> None:
     """Refuse scores that say nothing.
 
     Raises:
         FloatingPointError: one is NaN or infinite.
     """
-    for name, values in scores.items():
+    embeds = {} if scored.image_embeds is None else {"the embedding": scored.image_embeds}
+    for name, values in {**scored.numbers, **embeds}.items():
         if not np.isfinite(values).all():
             raise FloatingPointError(f"{name} is {values[~np.isfinite(values)][0]}")
 
@@ -181,43 +255,3 @@ def _tasks(rows: pa.Table, canaries: Sequence[Canary]) -> list[list[_Task]]:
     for canary in canaries:
         tasks[canary.place].append(_Task(canary.text, None))
     return tasks
-
-
-class _Scores:
-    """Scores of a partition as they come in, in any order."""
-
-    def __init__(self, rows: pa.Table, canaries: Sequence[Canary]) -> None:
-        self._texts = [[None] * len(texts) for texts in lists(rows, "texts")]
-        self._by_score: dict[str, list[list[float | None]]] = {
-            name: [list(row) for row in self._texts] for name in SCORES
-        }
-        self._canaries = {canary.place: canary for canary in canaries}
-        self._of_canaries: dict[int, list[float]] = {}
-
-    def enter(self, place: int, slot: int | None, values: Sequence[float]) -> None:
-        """Enter the scores of one text, or of the row's canary where ``slot`` is None."""
-        if slot is None:
-            self._of_canaries[place] = list(values)
-            return
-        for name, value in zip(SCORES, values, strict=True):
-            self._by_score[name][place][slot] = value
-
-    def column(self, name: str, wanted: pa.Field) -> pa.Array:
-        """Return one score as a column parallel to ``texts``."""
-        return pa.array(self._by_score[name], wanted.type)
-
-    def canary_table(self, rows: pa.Table, names: Sequence[str]) -> pa.Table:
-        """Return the canaries in order of rows, but for those whose picture was broken."""
-        places = sorted(self._of_canaries)
-        canaries = [self._canaries[place] for place in places]
-        number = rows["row"].to_numpy() if rows.num_rows else np.zeros(0, np.int32)
-        keys: list[pa.Array] = [
-            rows["partition"].combine_chunks().take(pa.array(places, pa.int64())),
-            pa.array([number[canary.place] for canary in canaries], pa.int32()),
-            pa.array([number[canary.text_place] for canary in canaries], pa.int32()),
-            pa.array([canary.text for canary in canaries], pa.string()),
-        ]
-        values = [[self._of_canaries[place][i] for place in places] for i in range(len(names))]
-        fields = [pa.field(name, pa.float32()) for name in names]
-        arrays = [*keys, *(pa.array(column, pa.float32()) for column in values)]
-        return pa.Table.from_arrays(arrays, schema=pa.schema([*CANARY_KEYS, *fields]))

@@ -13,9 +13,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from curate.core import columns
+from curate.core.families import find
 from curate.images import prepare
 from tests.images.pictures import encoded, scene
 from tests.models.checkpoints import tiny_blip_captioner, tiny_blip_scorer, tiny_med
+from tests.models.tiny_scorers import TINY
 from tests.stages.download.site import Site, response, serve
 
 COUNT = 5
@@ -46,6 +48,9 @@ class Material:
     def options(self, family: str, kind: str) -> dict[str, Any]:
         """Return the options a kind needs beside its defaults; none for a kind not named here."""
         models = self.folder / "models"
+        if family == "scorers" and kind in TINY:
+            embed = {"embed": True} if "embed" in find(family, kind).config().model_fields else {}
+            return {"model": str(models / kind), "canaries": 0.5, **embed}
         table: Mapping[str, dict[str, Any]] = {
             "sources/url_list": {"path": str(self.folder / "list.parquet")},
             "sources/image_folder": {"path": str(self.folder / "pictures")},
@@ -103,6 +108,8 @@ def material(folder: Path) -> Iterator[Material]:
         tiny_blip_captioner(folder / "models" / "blip-captioner")
         tiny_blip_scorer(folder / "models" / "blip-scorer")
         tiny_med(folder / "models" / "med")
+        for kind, make in TINY.items():
+            make(folder / "models" / kind)
         yield Material(folder, site)
 
 

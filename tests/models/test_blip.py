@@ -16,7 +16,7 @@ from transformers import (
 
 from curate.core.errors import ModelError
 from curate.models.base import Writing
-from curate.models.blip import BlipCaptioner, BlipImages, BlipScorer
+from curate.models.blip import BlipCaptioner, BlipScorer, blip_pictures
 from curate.models.checkpoints import fetch
 from curate.models.sampling import Sampling
 from tests.models.checkpoints import SIDE, pictures, tiny_blip_captioner, tiny_blip_scorer
@@ -69,7 +69,7 @@ def _mend(folder: Path, name: str, **changes: Any) -> None:
 
 
 def test_pictures_are_prepared_as_the_checkpoints_processor_does(scorer_folder: Path) -> None:
-    images = BlipImages(fetch(str(scorer_folder), None), image_size=SIDE)
+    images = blip_pictures(fetch(str(scorer_folder), None), image_size=SIDE)
     ours = np.stack([images.prepare(picture) for picture in pictures(8)])
     assert ours.dtype == np.uint8
     got = images.normalised(ours, torch.zeros(1))
@@ -93,9 +93,9 @@ def test_scores_equal_a_plain_transformers_call(scorer_folder: Path) -> None:
         with torch.no_grad():
             itc = model(**inputs, use_itm_head=False).itm_score.item()
             itm = model(**inputs).itm_score.softmax(-1)[0, 1].item()
-        assert got["itc"][place] == pytest.approx(itc, abs=1e-5)
-        assert got["itm"][place] == pytest.approx(itm, abs=1e-5)
-    assert np.ptp(got["itm"]) > 0.1, "all pairs score alike: the comparison shows nothing"
+        assert got.numbers["itc"][place] == pytest.approx(itc, abs=1e-5)
+        assert got.numbers["itm"][place] == pytest.approx(itm, abs=1e-5)
+    assert np.ptp(got.numbers["itm"]) > 0.1, "all pairs score alike: the comparison shows nothing"
 
 
 def test_scores_do_not_depend_on_the_company(scorer_folder: Path) -> None:
@@ -109,8 +109,10 @@ def test_scores_do_not_depend_on_the_company(scorer_folder: Path) -> None:
         for text, image in zip(texts, images_of, strict=True)
     ]
     for name in ("itc", "itm"):
-        np.testing.assert_allclose(backwards[name][::-1], together[name], atol=1e-5)
-        np.testing.assert_allclose([s[name][0] for s in alone], together[name], atol=1e-5)
+        np.testing.assert_allclose(backwards.numbers[name][::-1], together.numbers[name], atol=1e-5)
+        np.testing.assert_allclose(
+            [s.numbers[name][0] for s in alone], together.numbers[name], atol=1e-5
+        )
 
 
 def test_itm_reads_enc_first_where_asked_and_itc_does_not(scorer_folder: Path) -> None:
@@ -120,10 +122,10 @@ def test_itm_reads_enc_first_where_asked_and_itc_does_not(scorer_folder: Path) -
         plain.score(images, TEXTS[:2], [0, 0]),
         with_enc.score(images, TEXTS[:2], [0, 0]),
     )
-    np.testing.assert_array_equal(before["itc"], after["itc"])
+    np.testing.assert_array_equal(before.numbers["itc"], after.numbers["itc"])
     model = BlipForImageTextRetrieval.from_pretrained(scorer_folder).eval()
     tokenizer = BertTokenizer.from_pretrained(scorer_folder)
-    for text, got, was in zip(TEXTS[:2], after["itm"], before["itm"], strict=True):
+    for text, got, was in zip(TEXTS[:2], after.numbers["itm"], before.numbers["itm"], strict=True):
         inputs = tokenizer(text, return_tensors="pt", return_token_type_ids=False)
         inputs["input_ids"][0, 0] = len(tokenizer) + 1  # [DEC] is the first added id, [ENC] next
         with torch.no_grad():
@@ -136,14 +138,17 @@ def test_a_text_longer_than_the_model_is_cut(scorer_folder: Path) -> None:
     scorer = _scorer(scorer_folder)
     images = _images(scorer, 1)
     long = scorer.score(images, ["dog " * 500, "dog " * 38, "dog " * 37], [0, 0, 0])
-    assert long["itm"][0] == pytest.approx(long["itm"][1], abs=1e-6)  # 40 positions, 2 special
-    assert long["itm"][0] != pytest.approx(long["itm"][2], abs=1e-6)
+    assert long.numbers["itm"][0] == pytest.approx(
+        long.numbers["itm"][1], abs=1e-6
+    )  # 40 positions, 2 special
+    assert long.numbers["itm"][0] != pytest.approx(long.numbers["itm"][2], abs=1e-6)
+    assert long.truncated.tolist() == [True, False, False]
 
 
 def test_no_texts_and_no_images_are_no_trouble(scorer_folder: Path, captioner_folder: Path) -> None:
     none = np.zeros((0, 3, SIDE, SIDE), np.uint8)
     scores = _scorer(scorer_folder).score(none, [], [])
-    assert [len(values) for values in scores.values()] == [0, 0]
+    assert {name: len(values) for name, values in scores.numbers.items()} == {"itc": 0, "itm": 0}
     assert _captioner(captioner_folder).caption(none, [], [0]) == []
 
 
@@ -230,8 +235,8 @@ def test_bfloat16_scores_stay_near_float32(scorer_folder: Path) -> None:
     coarse = BlipScorer(fetch(str(scorer_folder), None), device=CPU, dtype=torch.bfloat16)
     images = _images(exact, 2)
     wanted, got = (s.score(images, TEXTS[:2], [0, 1]) for s in (exact, coarse))
-    np.testing.assert_allclose(got["itc"], wanted["itc"], atol=0.1)
-    assert got["itc"].dtype == np.float32
+    np.testing.assert_allclose(got.numbers["itc"], wanted.numbers["itc"], atol=0.1)
+    assert got.numbers["itc"].dtype == np.float32
 
 
 def test_a_scorers_checkpoint_is_refused_by_the_captioner(scorer_folder: Path) -> None:
@@ -264,7 +269,7 @@ def test_settings_of_newer_checkpoints_are_found_in_processor_config(tmp_path: P
         "image_processor": {**old, "image_mean": [0.0, 0.0, 0.0], "image_std": [1.0, 1.0, 1.0]}
     }
     (folder / "processor_config.json").write_text(json.dumps(newer))
-    images = BlipImages(fetch(str(folder), None), image_size=SIDE)
+    images = blip_pictures(fetch(str(folder), None), image_size=SIDE)
     white = np.full((1, 3, 2, 2), 255, np.uint8)
     torch.testing.assert_close(images.normalised(white, torch.zeros(1)), torch.ones(1, 3, 2, 2))
 

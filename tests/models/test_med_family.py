@@ -55,9 +55,9 @@ def test_scores_equal_plain_calls_of_the_network(folder: Path) -> None:
             tokens = model.encode_images(pixels[None])
             itc = (model.project_images(tokens) * model.encode_texts(ids, mask)).sum().item()
             itm = model.fuse(ids, mask, tokens).softmax(-1)[0, 1].item()
-        assert got["itc"][place] == pytest.approx(itc, abs=1e-5)
-        assert got["itm"][place] == pytest.approx(itm, abs=1e-5)
-    assert np.ptp(got["itm"]) > 0.1, "all pairs score alike: the comparison shows nothing"
+        assert got.numbers["itc"][place] == pytest.approx(itc, abs=1e-5)
+        assert got.numbers["itm"][place] == pytest.approx(itm, abs=1e-5)
+    assert np.ptp(got.numbers["itm"]) > 0.1, "all pairs score alike: the comparison shows nothing"
 
 
 def test_scores_do_not_depend_on_the_company(folder: Path) -> None:
@@ -67,14 +67,16 @@ def test_scores_do_not_depend_on_the_company(folder: Path) -> None:
     for place, (text, image) in enumerate(zip(texts, images_of, strict=True)):
         alone = scorer.score(images[image : image + 1], [text], [0])
         for name in ("itc", "itm"):
-            assert alone[name][0] == pytest.approx(together[name][place], abs=1e-5)
+            assert alone.numbers[name][0] == pytest.approx(together.numbers[name][place], abs=1e-5)
 
 
 def test_a_text_longer_than_the_model_is_cut(folder: Path) -> None:
     scorer = _scorer(folder)
     long = scorer.score(_images(scorer, 1), ["dog " * 90, "dog " * 22, "dog " * 21], [0, 0, 0])
-    assert long["itm"][0] == pytest.approx(long["itm"][1], abs=1e-6)  # 24 positions, 2 special
-    assert long["itm"][0] != pytest.approx(long["itm"][2], abs=1e-6)
+    assert long.numbers["itm"][0] == pytest.approx(
+        long.numbers["itm"][1], abs=1e-6
+    )  # 24 positions, 2 special
+    assert long.numbers["itm"][0] != pytest.approx(long.numbers["itm"][2], abs=1e-6)
 
 
 def test_greedy_captions_equal_the_networks_own(folder: Path) -> None:
@@ -121,7 +123,8 @@ def test_another_round_draws_other_captions(folder: Path) -> None:
 
 def test_no_texts_and_no_images_are_no_trouble(folder: Path) -> None:
     none = np.zeros((0, 3, 32, 32), np.uint8)
-    assert [len(values) for values in _scorer(folder).score(none, [], []).values()] == [0, 0]
+    scored = _scorer(folder).score(none, [], [])
+    assert [len(scored.numbers[name]) for name in ("itc", "itm")] == [0, 0]
     assert _captioner(folder).caption(none, [], [0]) == []
 
 
@@ -132,7 +135,7 @@ def test_a_convolutional_tower_stays_in_float32_unless_told_otherwise(tmp_path: 
     assert (auto.model.dtype, told.model.dtype) == (torch.float32, torch.bfloat16)
     images = _images(auto, 2)
     wanted, got = (s.score(images, TEXTS[:2], [0, 1]) for s in (auto, told))
-    np.testing.assert_allclose(got["itc"], wanted["itc"], atol=0.1)
+    np.testing.assert_allclose(got.numbers["itc"], wanted.numbers["itc"], atol=0.1)
 
 
 def test_half_precision_files_are_computed_in_float32(folder: Path, tmp_path: Path) -> None:

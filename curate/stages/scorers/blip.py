@@ -6,16 +6,17 @@ image-grounded text encoder fine-tuned with ITC and ITM, apart from the captione
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Literal
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from curate.stages.modelling import accepting
-from curate.stages.scoring import ScorerConfig
+from curate.stages.scoring import EmbeddingScorerConfig
 
 if TYPE_CHECKING:
     from curate.models.blip import BlipScorer
 
 
-class Config(ScorerConfig):
+class Config(EmbeddingScorerConfig):
     """Score with any ``BlipForImageTextRetrieval`` checkpoint.
 
     Attributes:
@@ -27,6 +28,10 @@ class Config(ScorerConfig):
     model_types: ClassVar[tuple[str, ...]] = ("blip",)
 
     itm_token: Literal["cls", "enc"] = "cls"
+
+    def width(self, config: Mapping[str, Any]) -> int:
+        """Return the width of its projections."""
+        return int(config.get("image_text_hidden_size", 256))
 
     def load(self) -> BlipScorer:
         """Load the model, on the worker.

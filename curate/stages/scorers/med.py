@@ -5,21 +5,26 @@ Source: Li et al. 2022, "BLIP" (https://arxiv.org/abs/2201.12086), sections 3.1 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from curate.stages.modelling import accepting
-from curate.stages.scoring import ScorerConfig
+from curate.stages.scoring import EmbeddingScorerConfig
 
 if TYPE_CHECKING:
     from curate.models.med_family import MedScorer
 
 
-class Config(ScorerConfig):
+class Config(EmbeddingScorerConfig):
     """Score with any MED checkpoint; its ITM reads [ENC] first, as it was trained."""
 
     model_types: ClassVar[tuple[str, ...]] = ("med",)
 
     model: str = "curate-tiny"
+
+    def width(self, config: Mapping[str, Any]) -> int:
+        """Return the width of its projections."""
+        return int(config.get("projection_size", 256))
 
     def load(self) -> MedScorer:
         """Load the model, on the worker.

@@ -41,7 +41,7 @@ def model(folder: Path) -> BlipScorer:
 def _alone(model: BlipScorer, rows: pa.Table, place: int, text: str) -> tuple[float, float]:
     image = model.prepare(decode(rows["image"][place].as_py()))
     scores = model.score(image[None], [text], [0])
-    return float(scores["itc"][0]), float(scores["itm"][0])
+    return float(scores.numbers["itc"][0]), float(scores.numbers["itm"][0])
 
 
 def test_every_text_gets_the_score_of_its_own_image(stage: ScoreStage, model: BlipScorer) -> None:
@@ -53,7 +53,7 @@ def test_every_text_gets_the_score_of_its_own_image(stage: ScoreStage, model: Bl
         np.testing.assert_allclose(itc[place], [pair[0] for pair in wanted], atol=1e-5)
         np.testing.assert_allclose(itm[place], [pair[1] for pair in wanted], atol=1e-5)
     assert is_score(mapped.rows.schema.field("filter_itm"))
-    assert mapped.rows.drop_columns(["filter_itc", "filter_itm"]).equals(rows)
+    assert mapped.rows.drop_columns(["filter_itc", "filter_itm", "filter_truncated"]).equals(rows)
 
 
 def test_texts_with_a_reason_and_null_texts_stay_null(stage: ScoreStage) -> None:
@@ -157,9 +157,13 @@ def test_an_empty_partition_gets_empty_columns(stage: ScoreStage) -> None:
 
 
 def test_the_name_is_the_kind_unless_given() -> None:
-    assert [field.name for field in Config(model="a/b").writes] == ["blip_itc", "blip_itm"]
+    assert [field.name for field in Config(model="a/b").writes] == [
+        *("blip_itc", "blip_itm", "blip_truncated")
+    ]
     named = Config(model="a/b", **{"as": "second"})
-    assert [field.name for field in named.writes] == ["second_itc", "second_itm"]
+    assert [field.name for field in named.writes] == [
+        *("second_itc", "second_itm", "second_truncated")
+    ]
     assert (named.label, Config(model="a/b").label) == ("second", None)
 
 

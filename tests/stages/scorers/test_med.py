@@ -31,7 +31,7 @@ def test_every_text_gets_the_score_of_its_own_image(folder: Path) -> None:
         wanted = model.score(image[None], texts, [0] * len(texts))
         for name in ("itc", "itm"):
             got = mapped.rows[f"filter_{name}"][place].as_py()
-            np.testing.assert_allclose(got, wanted[name], atol=1e-5)
+            np.testing.assert_allclose(got, wanted.numbers[name], atol=1e-5)
     assert mapped.canaries is not None
     assert mapped.canaries.num_rows == len(TEXTS)
 

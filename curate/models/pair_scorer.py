@@ -1,0 +1,92 @@
+"""How every scorer goes through its pairs: images once, distinct texts once, then pair by pair.
+
+A family says what it sees of images, what it reads in texts, and how it judges a pair of the two;
+what it can do for an image or a text alone is done once, however many pairs they are in.
+
+Shapes: B images, T texts, P pairs, E width of embeddings.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import ClassVar, Generic, TypeVar
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from curate.models.base import Pixels, Scored
+from curate.models.text_tokens import Pairs, TextBatch, TextTokens
+
+#: What a family makes of a batch of images, and of a batch of distinct texts.
+Seen = TypeVar("Seen")
+Read = TypeVar("Read")
+
+
+class PairScorer(ABC, Generic[Seen, Read]):
+    """A loaded checkpoint that scores texts against images.
+
+    Attributes:
+        gives: names of its numbers: ``itc``, ``itm`` or both.
+        signature: the checkpoint's name and short hash.
+    """
+
+    gives: ClassVar[tuple[str, ...]]
+    signature: str
+    _device: torch.device
+    _tokens: TextTokens
+
+    @abstractmethod
+    def prepare(self, image_HW3: Pixels) -> Pixels:
+        """Bring an RGB picture to the model's size. Safe in threads."""
+
+    @abstractmethod
+    def _see(self, images: Pixels) -> Seen:
+        """Encode B prepared pictures, B at least 1."""
+
+    @abstractmethod
+    def _read(self, batch: TextBatch) -> Read:
+        """Encode distinct texts, as far as that goes without an image."""
+
+    @abstractmethod
+    def _judge(self, seen: Seen, read: Read, batch: TextBatch, pairs: Pairs) -> dict[str, Tensor]:
+        """Return the numbers of some pairs, float32 [P]."""
+
+    def _image_embeds(self, seen: Seen) -> Tensor | None:
+        """Return the images' embeddings [B, E], unit norm; None where the family has none."""
+        return None
+
+    @torch.inference_mode()
+    def score(self, images_B3HW: Pixels, texts: Sequence[str], images_of: Sequence[int]) -> Scored:
+        """Score texts, each against one image; see :class:`curate.models.base.Scorer`."""
+        tokenized = self._tokens(texts)
+        numbers = {name: np.zeros(len(texts), np.float32) for name in self.gives}
+        if not len(images_B3HW):
+            return Scored(numbers, tokenized.truncated)
+        seen = self._see(images_B3HW)
+        for batch in tokenized.batches(images_of, self._device):
+            read = self._read(batch)
+            for pairs in batch.pairs:
+                for name, values_P in self._judge(seen, read, batch, pairs).items():
+                    numbers[name][pairs.places] = values_P.float().cpu().numpy()
+        embeds = self._image_embeds(seen)
+        return Scored(
+            numbers, tokenized.truncated, None if embeds is None else embeds.cpu().numpy()
+        )
+
+
+def unit(features: Tensor) -> Tensor:
+    """Return float32 vectors of length 1 along the last axis."""
+    return F.normalize(features.float(), dim=-1)
+
+
+def cosines(left_PE: Tensor, right_PE: Tensor) -> Tensor:
+    """Return the cosines of unit vectors, float32 [P] in [-1, 1]."""
+    return (left_PE * right_PE).sum(-1).clamp(-1, 1)
+
+
+def matched(logits_P2: Tensor) -> Tensor:
+    """Return the probability of the second of two classes, float32 [P]."""
+    return logits_P2.float().softmax(-1)[:, 1]
