@@ -1,5 +1,11 @@
-from collections.abc import Buffer
+import numpy as np
+from numpy.typing import NDArray
 
 def shrink(
-    source: Buffer, height: int, width: int, target: Buffer, rows: int, columns: int
+    source: bytes | NDArray[np.uint8],
+    height: int,
+    width: int,
+    target: bytearray | NDArray[np.uint8],
+    rows: int,
+    columns: int,
 ) -> None: ...

@@ -65,12 +65,12 @@ def decode_with_header(
     image = open_image(body)
     header = header_of(image, max_pixels=max_pixels)
     try:
-        turned = _orientation(image) not in (None, 1)
-        if header.format == "JPEG" and header.mode in ("RGB", "L") and not turned:
-            pixels = _sound_jpeg(body)
+        if header.format == "JPEG" and header.mode in ("RGB", "L"):
+            pixels = _sound_jpeg(body) if _orientation(image) in (None, 1) else None
             if pixels is not None:
                 return pixels, header, True
         image.load()
+        turned = _orientation(image) not in (None, 1)
         upright = ImageOps.exif_transpose(image) if turned else image
         plain = header.mode in ("RGB", "L") and "transparency" not in image.info and not turned
         return _to_rgb(upright), header, plain

@@ -14,7 +14,9 @@ from curate.stages.download import _robots
 from curate.stages.download._addresses import PrivateAddress, is_public, literal
 from curate.stages.download._answers import Answer, bad_status, decompressed, failure, too_large
 from curate.stages.download._headers import opted_out, retry_after_s
-from curate.stages.download._hosts import HostDown, Turn
+from curate.stages.download._hosts import HostDown, Hosts, Turn
+from curate.stages.download._pace import Pace
+from curate.stages.download._patience import Patience
 from curate.stages.download._robots import Rules
 from curate.stages.download._urls import origin, parse
 
@@ -68,7 +70,11 @@ class Fetcher:
     """
 
     def __init__(
-        self, session: aiohttp.ClientSession, limits: Limits, permissions: Permissions
+        self,
+        session: aiohttp.ClientSession,
+        limits: Limits,
+        permissions: Permissions,
+        patience: Patience,
     ) -> None:
         """Build the fetcher.
 
@@ -76,10 +82,12 @@ class Fetcher:
             session: whose connector resolves by ``PublicResolver``.
             limits: caps.
             permissions: what we may do.
+            patience: with a host of whose robots.txt nothing is heard.
         """
         self._session = session
         self._limits = limits
         self._may = permissions
+        self._patience = patience
         self.robots_requests = 0
 
     async def get(self, url: str, turn: Turn) -> Answer:
@@ -184,9 +192,7 @@ class Fetcher:
         key = origin(url)
         loading = host.rules.get(key)
         if loading is None or (loading.done() and _stale(loading)):
-            loading = host.rules[key] = asyncio.create_task(
-                self._load(key, Turn(turn.hosts, turn.pace))
-            )
+            loading = host.rules[key] = asyncio.create_task(self._load(key, turn.hosts, turn.pace))
         rules = await asyncio.shield(loading)
         host.interval_s = max(host.interval_s, rules.delay_s)
         if rules.refusal is not None:
@@ -195,25 +201,39 @@ class Fetcher:
             return None
         return Answer(reason="robots", detail=f"{key}/robots.txt forbids it to {self._may.token}")
 
-    async def _load(self, key: str, turn: Turn) -> Rules:
+    async def _load(self, key: str, hosts: Hosts, pace: Pace) -> Rules:
         """Ask for an origin's robots.txt; RFC 9309, 2.3.1, says what each failure means.
 
         Where nothing is heard of a host at all, rows end with that failure, not with ``robots``.
         """
+        answer: Answer | None = None
+        for attempt in range(self._patience.retries + 1):
+            await self._patience.pause(attempt)
+            try:
+                answer = await self._ask_robots(key, Turn(hosts, pace))
+            except HostDown as down:  # what the host did before says more
+                answer = answer or Answer(reason=down.reason, detail=str(down))
+                break
+            if answer.status is not None or not answer.again:
+                break
+        assert answer is not None, "there is a first attempt"
+        return self._rules(key, answer, hosts)
+
+    async def _ask_robots(self, key: str, turn: Turn) -> Answer:
         limits = replace(self._limits, max_bytes=_robots.MAX_BYTES, max_redirects=_ROBOTS_REDIRECTS)
         self.robots_requests += 1
-        try:
-            async with turn:
-                answer = await self._follow(f"{key}/robots.txt", turn, limits, page=False)
-                if turn.host is not None and 0 < (answer.status or 0) < 500:
-                    turn.host.answered()
-        except HostDown as error:
-            answer = Answer(reason=error.reason, detail=str(error))
+        async with turn:
+            answer = await self._follow(f"{key}/robots.txt", turn, limits, page=False)
+            if turn.host is not None and 0 < (answer.status or 0) < 500:
+                turn.host.answered()
+            return answer
+
+    def _rules(self, key: str, answer: Answer, hosts: Hosts) -> Rules:
         now = time.monotonic()
         if answer.body is not None:
             text = answer.body.decode("utf-8", "replace")
             rules = _robots.parse(text, self._may.token, good_until=now + _ROBOTS_GOOD_S)
-            turn.hosts.remember(turn.hosts.get(URL(key).raw_host or ""), len(rules.rules))
+            hosts.remember(hosts.get(URL(key).raw_host or ""), len(rules.rules))
             return rules
         if answer.reason in ("bad_redirect", "too_many_redirects") or (
             400 <= (answer.status or 0) < 500

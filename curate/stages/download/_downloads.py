@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import random
 import ssl
 import sys
 from collections.abc import Sequence
@@ -25,6 +24,7 @@ from curate.stages.download._hosts import HostDown, Hosts, Manners, Turn
 from curate.stages.download._loop import LoopThread
 from curate.stages.download._memory import keep_freed_memory
 from curate.stages.download._pace import Pace
+from curate.stages.download._patience import Patience
 from curate.stages.download._pictures import Outcome, Preparer, with_pictures
 
 if TYPE_CHECKING:
@@ -48,6 +48,7 @@ class _Tools:
     fetcher: Fetcher
     hosts: Hosts
     pace: Pace
+    patience: Patience
 
 
 class Fetch(MapStage):
@@ -77,6 +78,7 @@ class Fetch(MapStage):
         _allow_open_files(2 * config.concurrency + 256)
         prepare = Preparer(config)
         resolvers = ThreadPoolExecutor(_DNS_THREADS, "curate-dns")
+        patience = Patience(config.retries, config.backoff_s)
         loop = LoopThread("curate-fetch")
         session = loop.run(_open_session(config, resolvers, self._look_up))
         self._tools = _Tools(
@@ -85,9 +87,10 @@ class Fetch(MapStage):
             resolvers,
             prepare,
             session,
-            _fetcher(config, session),
+            _fetcher(config, session, patience),
             Hosts(_manners(config)),
             Pace(config.concurrency),
+            patience,
         )
 
     def close(self) -> None:
@@ -132,10 +135,7 @@ class Fetch(MapStage):
         assert call.url is not None
         config = self._config
         for attempt in range(config.retries + 1):
-            if attempt:
-                pause_s = config.backoff_s * 2 ** (attempt - 1)
-                # Jitter is politeness, not secrecy.
-                await asyncio.sleep(pause_s * random.uniform(0.5, 1.5))
+            await tools.patience.pause(attempt)
             async with Turn(tools.hosts, tools.pace) as turn:
                 try:
                     answer = await tools.fetcher.get(call.url, turn)
@@ -214,7 +214,7 @@ def _manners(config: Config) -> Manners:
     )
 
 
-def _fetcher(config: Config, session: aiohttp.ClientSession) -> Fetcher:
+def _fetcher(config: Config, session: aiohttp.ClientSession, patience: Patience) -> Fetcher:
     directives = config.disallowed_header_directives
     return Fetcher(
         session,
@@ -226,6 +226,7 @@ def _fetcher(config: Config, session: aiohttp.ClientSession) -> Fetcher:
             robots_txt=config.robots_txt,
             robots_retry_s=config.host_pause_s,
         ),
+        patience,
     )
 
 

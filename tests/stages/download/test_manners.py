@@ -97,6 +97,36 @@ def test_robots_txt_is_asked_once_and_addressed_to_us(site: Site) -> None:
         assert _reasons(stage(_urls(site, 2))) == ["robots", "robots"]
 
 
+def _late(answer: bytes, *, seconds: float) -> bytes:
+    time.sleep(seconds)
+    return answer
+
+
+def test_robots_txt_is_asked_again_where_nothing_was_heard(site: Site) -> None:
+    text = response(b"User-agent: *\nDisallow: /1\n")
+    slow = {"/robots.txt": lambda seen: _late(text, seconds=0 if seen == 2 else 1)}
+    site.pages = {**slow, "/0": response(jpeg(0))}
+    with _stage(site, robots_txt=True, retries=2, timeout_s=0.3) as stage:
+        mapped = stage(_urls(site, 2))
+    assert _reasons(mapped) == [None, "robots"]
+    assert site.asked == {"/robots.txt": 3, "/0": 1}
+    assert mapped.notes["robots_requests"] == 3
+
+
+def test_a_robots_txt_never_heard_of_ends_its_rows_with_that_failure(site: Site) -> None:
+    site.pages = {"/robots.txt": lambda seen: _late(b"", seconds=1), "/0": response(jpeg(0))}
+    with _stage(site, robots_txt=True, retries=1, timeout_s=0.2) as stage:
+        assert _reasons(stage(_urls(site, 2))) == ["timeout", "timeout"]
+    assert site.asked == {"/robots.txt": 2}
+
+
+def test_a_failing_robots_txt_is_not_asked_again_at_once(site: Site) -> None:
+    site.pages = {"/robots.txt": response(status="503 Busy"), "/0": response(jpeg(0))}
+    with _stage(site, robots_txt=True, retries=2) as stage:
+        assert _reasons(stage(_urls(site, 1))) == ["robots"]
+    assert site.asked == {"/robots.txt": 1}
+
+
 def test_connections_are_kept_over_rows_and_partitions() -> None:
     body, connections = jpeg(1), []
 
