@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from curate import shard_commands
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -279,6 +281,9 @@ def list_command(family: str | None, as_json: bool) -> None:
         width = max((len(kind.name) for kind in known), default=0)
         for kind in known:
             click.echo(f"  {kind.name:<{width}}  {kind.summary()}")
+
+
+main.add_command(shard_commands.validate_command)
 
 
 def _console(as_json: bool) -> Console:

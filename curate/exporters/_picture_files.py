@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from curate.core.atomic import TEMPORARY_SUFFIX, flush_directory, storage_errors, write_whole
+from curate.core.atomic import flush_directory, storage_errors, write_whole
+from curate.core.checksums import folder_digest
 from curate.exporters._samples import Sample, image_key
 from curate.exporters._shards import json_text
 
@@ -35,7 +36,7 @@ def write_annotated(
         The pictures' facts, under ``pictures``.
     """
     folder = path.parent / FOLDER / path.stem
-    temporary = folder.with_name(f".{folder.name}{TEMPORARY_SUFFIX}")
+    temporary = folder.with_name(f".{folder.name}.folder")
     written: dict[str, str] = {}
     lines: list[bytes] = []
     with storage_errors(folder):
@@ -53,14 +54,8 @@ def write_annotated(
         temporary.rename(folder)
         flush_directory(folder.parent)
     write_whole(path, lambda file: file.write(json_list(lines)))
-    facts = {"files": len(written), "bytes": size, "sha256": digest_of(written)}
+    facts = {"files": len(written), "bytes": size, "sha256": folder_digest(written)}
     return {"pictures": {"folder": f"{FOLDER}/{path.stem}", **facts}}
-
-
-def digest_of(digests: Mapping[str, str]) -> str:
-    """Return the SHA-256 over names and SHA-256 of files: what ``sha256sum`` prints, sorted."""
-    lines = "".join(f"{digests[name]}  {name}\n" for name in sorted(digests))
-    return hashlib.sha256(lines.encode()).hexdigest()
 
 
 def json_list(lines: list[bytes]) -> bytes:

@@ -7,7 +7,6 @@ the same bytes, so an export may be stopped and taken up at any shard.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 from abc import abstractmethod
@@ -16,7 +15,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
-from curate.core.atomic import read_json, write_json
+from curate.core.atomic import read_json, sweep_temporaries, write_json
+from curate.core.checksums import file_facts
 from curate.core.errors import StoreError
 from curate.core.selection import Selection
 from curate.core.stage import Exporter, Progress
@@ -191,13 +191,6 @@ class _Shard:
         }
 
 
-def file_facts(path: Path) -> dict[str, Any]:
-    """Return a file's size and SHA-256."""
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return {"bytes": path.stat().st_size, "sha256": digest}
-
-
 def _count_images(shards: list[dict[str, Any]]) -> int:
     ends = [(image_key(shard["first"]), image_key(shard["last"])) for shard in shards]
     shared = sum(ends[at][1] == ends[at + 1][0] for at in range(len(ends) - 1))
@@ -227,6 +220,7 @@ def _records(output: Path, wanted: Mapping[str, Any]) -> tuple[list[dict[str, An
         shutil.rmtree(output)  # a stopped export of something else
     if not made_from.exists():
         write_json(made_from, dict(wanted))
+    sweep_temporaries(output)
     shards: list[dict[str, Any]] = []
     position = Position(0, 0)
     while (record := folder / f"{len(shards):05d}.json").exists():

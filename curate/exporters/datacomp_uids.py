@@ -15,13 +15,14 @@ import numpy as np
 from pydantic import Field
 
 from curate.core.atomic import read_json, write_json, write_whole
+from curate.core.checksums import file_facts
 from curate.core.config import ExporterConfig
 from curate.core.errors import StoreError
 from curate.core.selection import Selection
 from curate.core.stage import Exporter, Progress
 from curate.core.store import same_json
 from curate.core.table import CommittedTable
-from curate.exporters._shards import MANIFEST, file_facts
+from curate.exporters._shards import MANIFEST
 
 FILE = "uids.npy"
 UID_TYPE = np.dtype("u8,u8")

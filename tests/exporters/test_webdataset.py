@@ -11,58 +11,29 @@ import numpy as np
 import pytest
 import webdataset
 
-from curate.core.columns import HEIGHT, IMAGE, SHA256, URL, WIDTH
 from curate.core.errors import StoreError
-from curate.core.selection import Selection, select
+from curate.core.selection import Selection
 from curate.core.table import CommittedTable
 from curate.exporters.webdataset import MANIFEST, Config
 from curate.images import decode
-from curate.stages.selectors.threshold import Config as ThresholdConfig
-from tests.core.tables import Row, Text, commit_table
-from tests.images.pictures import encoded, jpeg, scene
+from tests.core.tables import commit_table
+from tests.exporters import material
+from tests.exporters.material import EXTRA, PARTITIONS, bytes_of, chosen, small_table
+from tests.images.pictures import scene
 
 #: What an export of one shard leaves in its folder.
 ONE_SHARD = ["00000.tar", "README.md", MANIFEST, "sizes.json"]
-EXTRA = [URL, IMAGE, WIDTH, HEIGHT, SHA256]
-
-
-def row(number: int, *texts: Text, body: bytes | None = None) -> Row:
-    image = jpeg(number) if body is None else body
-    facts = {"width": 96, "height": 72, "sha256": hashlib.sha256(image).hexdigest()}
-    return Row(texts, extra={"image": image, "url": f"http://x.test/{number}.jpg", **facts})
-
-
-PARTITIONS = [
-    [
-        row(0, Text("a red dog", 0.9), Text("no", 0.1), Text("ein Hund, ä", 0.8, "synthetic")),
-        row(1, Text("no", 0.1)),
-    ],
-    [],
-    [
-        row(2, Text("two birds", 0.7), body=encoded(scene(2), "PNG")),
-        row(3, Text("a house", 0.6), body=encoded(scene(3), "WEBP", lossless=True)),
-        row(4, Text("three cats", 0.5)),
-    ],
-]
 
 
 @pytest.fixture
 def table(tmp_path: Path) -> CommittedTable:
-    return commit_table(tmp_path / "run", PARTITIONS, extra=EXTRA)
-
-
-def chosen(table: CommittedTable, least: float = 0.5) -> Selection:
-    config = ThresholdConfig(column="x_itm", min=least)
-    selection, _ = select(table, config.build(), {"min": least}, name="default")
-    return selection
+    return small_table(tmp_path / "run")
 
 
 def export(
     table: CommittedTable, selection: Selection, output: Path, **options: Any
 ) -> dict[str, Any]:
-    return dict(
-        Config(**options).build().export(table, selection, output, lambda done, total: None)
-    )
+    return material.export("webdataset", table, selection, output, **options)
 
 
 def samples(output: Path) -> list[dict[str, Any]]:
@@ -72,10 +43,6 @@ def samples(output: Path) -> list[dict[str, Any]]:
         found = list(webdataset.WebDataset(shards, shardshuffle=False, empty_check=False))
         gc.collect()
     return found
-
-
-def bytes_of(output: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in output.iterdir()}
 
 
 def test_the_webdataset_library_reads_every_sample_back(
