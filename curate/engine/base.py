@@ -33,12 +33,15 @@ class EngineConfig(FrozenConfig):
         workers: number of workers by leg (its first stage with resources, e.g. ``fetch: 8``);
             a leg not named here gets what the cluster has room for.
         flight: partitions in flight per worker: one worked on, the others waiting beside it.
+        start_timeout_s: how long a leg may be without any worker that is ready, on Ray: while
+            models load, or while the nodes it needs are away.
     """
 
     kind: Literal["local", "ray"] = "local"
     address: str | None = None
     workers: dict[str, PositiveInt] = Field(default_factory=dict)
     flight: int = Field(2, ge=1, le=64)
+    start_timeout_s: float = Field(600.0, ge=1, le=86_400)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,8 @@
-"""How many workers each leg of a pass gets, decided before anything starts."""
+"""How many workers each leg of a pass gets from a cluster of a size."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -48,7 +49,8 @@ def claims(legs: Sequence[LegPlan], cluster: Cluster, wanted: Mapping[str, int])
 
     Every leg gets at least one worker. GPUs are shared as the legs declare; what the cluster has
     left goes round evenly. On a machine with fewer cores than legs, CPU claims are scaled down:
-    they only guide scheduling.
+    they only guide scheduling. A cluster without CPUs, a bare head say, waits for nodes: claims
+    stay as declared.
 
     Args:
         legs: of one pass; all their workers live at once.
@@ -70,16 +72,24 @@ def claims(legs: Sequence[LegPlan], cluster: Cluster, wanted: Mapping[str, int])
         smallest = min(grown, key=lambda i: counts_now[i])
         counts_now[smallest] += 1
     total = sum(n.num_cpus * c for n, c in zip(needs, counts_now, strict=True))
-    scale = min(1.0, cluster.cpus * 0.99 / total) if total else 1.0
+    scale = min(1.0, cluster.cpus * 0.99 / total) if total and cluster.cpus > 0 else 1.0
     return [
         Claim(
             workers=count,
-            num_cpus=round(need.num_cpus * scale, 4),
+            num_cpus=_scaled(need.num_cpus, scale),
             num_gpus=need.num_gpus,
             memory_bytes=int(need.memory_gib * 2**30),
         )
         for need, count in zip(needs, counts_now, strict=True)
     ]
+
+
+def _scaled(num_cpus: float, scale: float) -> float:
+    """Scale a claim, downwards to the ten-thousandth that Ray counts in.
+
+    Rounded up, many small claims come to more than there is, and the last worker waits for ever.
+    """
+    return max(math.floor(num_cpus * scale * 10_000) / 10_000, 0.0001) if num_cpus else 0.0
 
 
 def _need(resources: Resources, cluster: Cluster) -> Resources:

@@ -1,8 +1,9 @@
 """The ray engine: a pool of long-lived actors per leg, a bounded number of partitions in flight.
 
 The driver hands out partition descriptors and gets small receipts back; tables go from leg to leg
-as object references and never touch it. A dead actor is replaced and its partitions go to another;
-a table lost with its node is read again from the store, where the leg before has committed it.
+as object references and never touch it. A lost worker's partitions go to another (``ray_pool``
+keeps the pools); a table lost with its node is read again from the store, where the leg before has
+committed it.
 """
 
 from __future__ import annotations
@@ -14,12 +15,11 @@ import time
 import warnings
 from collections import deque
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
 import ray
-from ray.exceptions import RayActorError, RayError
+from ray.exceptions import ActorUnavailableError, ObjectLostError, RayActorError, RayError
 from ray.util import metrics
 
 from curate.core.errors import CurateError, EngineError
@@ -35,11 +35,11 @@ from curate.engine.base import (
     OnReceipt,
     PassWork,
 )
-from curate.engine.pools import Claim, Cluster, claims
-from curate.engine.ray_worker import LegActor, Outcome
+from curate.engine.ray_pool import LOOK_S, Place, Pools, cluster_now
+from curate.engine.ray_worker import Outcome
 
-START_TIMEOUT_S = 600.0
-_REMOTE: Any = ray.remote(LegActor)
+#: A partition whose workers were lost so often through no fault of its own is set aside too.
+MAX_LOSSES = 10
 
 
 @dataclass
@@ -50,15 +50,7 @@ class _Task:
     leg: int
     table: Any = None  # object reference of the table handed on, or None
     attempts: int = 0
-
-
-@dataclass
-class _Slot:
-    """One actor and what it has been given, oldest first."""
-
-    leg: int
-    actor: Any
-    given: deque[tuple[Any, Any, _Task]] = field(default_factory=deque)
+    losses: int = 0
 
 
 class RayEngine(Engine):
@@ -76,7 +68,7 @@ class RayEngine(Engine):
 
     def describe(self) -> str:
         """Return the cluster's size and the dashboard's address."""
-        cluster = _cluster()
+        cluster = cluster_now()
         said = f"on Ray: {cluster.cpus:g} CPUs, {cluster.gpus:g} GPUs"
         return said + (f", dashboard http://{self._dashboard}" if self._dashboard else "")
 
@@ -88,13 +80,11 @@ class RayEngine(Engine):
         on_failure: OnFailure,
     ) -> None:
         """Take every partition through the legs of a pass; see ``Engine.run_pass``."""
-        sizes = claims(work.this.legs, _cluster(), self._config.workers)
-        running = _Pass(work, sizes, self._config.flight, on_receipt, on_failure)
+        pools = Pools(work, self._config)
         try:
-            running.start()
-            running.drain(iter(assignments))
+            _Pass(work, pools, on_receipt, on_failure).drain(iter(assignments))
         finally:
-            running.stop()
+            pools.stop()
 
     def close(self) -> None:
         """Leave the cluster; one that was started here ends."""
@@ -106,23 +96,13 @@ class _Pass:
     """The driver's side of one pass."""
 
     def __init__(
-        self,
-        work: PassWork,
-        sizes: list[Claim],
-        flight: int,
-        on_receipt: OnReceipt,
-        on_failure: OnFailure,
+        self, work: PassWork, pools: Pools, on_receipt: OnReceipt, on_failure: OnFailure
     ) -> None:
-        self._work_ref = ray.put(work)
         self._legs: tuple[LegPlan, ...] = work.this.legs
-        self._sizes = sizes
-        self._flight = flight
+        self._pools = pools
         self._on_receipt = on_receipt
         self._on_failure = on_failure
-        self._slots: list[_Slot] = []
         self._waiting: list[deque[_Task]] = [deque() for _ in self._legs]
-        self._index = work.index
-        self._born = 0
         self._in_flight = metrics.Gauge(
             "curate_in_flight",
             description="Partitions given to workers or waiting for one.",
@@ -130,80 +110,33 @@ class _Pass:
         )
         self._told = 0.0
 
-    # -- actors ----------------------------------------------------------------------------------
-
-    def start(self) -> None:
-        """Start the pools and load the models; returns when every worker is ready.
-
-        Raises:
-            EngineError: the workers did not come up.
-            ModelError: a model cannot be loaded.
-        """
-        for leg, size in enumerate(self._sizes):
-            self._slots += [self._spawn(leg) for _ in range(size.workers)]
-        self._await_ready(self._slots)
-
-    def _spawn(self, leg: int) -> _Slot:
-        size = self._sizes[leg]
-        name = self._legs[leg].name
-        self._born += 1
-        options: dict[str, Any] = {
-            "num_cpus": size.num_cpus,
-            "num_gpus": size.num_gpus,
-            "max_concurrency": 1,
-            "name": f"curate-{os.getpid()}-{self._index}.{leg}-{name}-{self._born}",
-        }
-        if size.memory_bytes:
-            options["memory"] = size.memory_bytes
-        actor = _REMOTE.options(**options).remote(self._work_ref, leg, str(Path.cwd()))
-        return _Slot(leg, actor)
-
-    def _await_ready(self, slots: list[_Slot]) -> None:
-        calls = {slot.actor.setup.remote(): slot for slot in slots}
-        ready, late = ray.wait(list(calls), num_returns=len(calls), timeout=START_TIMEOUT_S)
-        if late:
-            leg = self._legs[calls[late[0]].leg]
-            raise EngineError(
-                f"{len(late)} worker(s) of {leg.name} did not start in {START_TIMEOUT_S:.0f} s: "
-                "see the dashboard's actors page for what they wait for"
-            )
-        for ref in ready:
-            try:
-                error = ray.get(ref)
-            except RayError as failure:
-                leg = self._legs[calls[ref].leg]
-                raise EngineError(
-                    f"a worker of {leg.name} died while starting: {failure}"
-                ) from failure
-            if error is not None:
-                raise error
-
-    def stop(self) -> None:
-        """End the actors; what they had not committed is as if it never ran."""
-        for slot in self._slots:
-            ray.kill(slot.actor)
-        self._slots = []
-
     # -- the loop --------------------------------------------------------------------------------
 
     def drain(self, assignments: Iterator[Assignment]) -> None:
         """Feed the pools until every partition has gone through."""
         source: Iterator[Assignment] | None = assignments
         while True:
+            self._pools.tend()
             source = self._feed(source)
             self._tell()
-            refs = {slot.given[0][1]: slot for slot in self._slots if slot.given}
-            if not refs:
-                assert source is None and not any(self._waiting)
+            working = {place.given[0][1]: place for place in self._pools.places if place.given}
+            if not working and source is None and not any(self._waiting):
                 return
-            ready, _ = ray.wait(list(refs), num_returns=1, timeout=5.0, fetch_local=True)
-            for ref in ready:
-                self._collect(refs[ref])
+            starting = self._pools.starting()
+            awaited = [*working, *starting]
+            if not awaited:  # every worker was lost, and the next look replaces them
+                time.sleep(LOOK_S / 4)
+                continue
+            for ref in ray.wait(awaited, num_returns=1, timeout=LOOK_S, fetch_local=True)[0]:
+                if ref in starting:
+                    self._pools.settle(starting[ref])
+                else:
+                    self._collect(working[ref])
 
     def _feed(self, source: Iterator[Assignment] | None) -> Iterator[Assignment] | None:
         """Hand out what waits, and take partitions from the stream while the first leg has room."""
         self._hand_out()
-        while source is not None and self._free_slot(0) is not None and not self._backed_up():
+        while source is not None and self._pools.free(0) is not None and not self._backed_up():
             following = next(source, None)
             if following is None:
                 return None
@@ -217,39 +150,38 @@ class _Pass:
             return
         self._told = time.monotonic()
         for number, leg in enumerate(self._legs):
-            given = sum(len(slot.given) for slot in self._slots if slot.leg == number)
+            given = sum(len(place.given) for place in self._pools.places if place.leg == number)
             self._in_flight.set(given + len(self._waiting[number]), tags={"leg": leg.name})
 
     def _hand_out(self) -> None:
         """Give every free place the oldest task that waits for it, the latest leg first."""
         for leg in reversed(range(len(self._legs))):
-            while self._waiting[leg] and (slot := self._free_slot(leg)) is not None:
-                self._submit(slot, self._waiting[leg].popleft())
+            while self._waiting[leg] and (place := self._pools.free(leg)) is not None:
+                self._submit(place, self._waiting[leg].popleft())
 
     def _backed_up(self) -> bool:
         """Whether a later leg has more waiting than it can hold: memory is bounded."""
         return any(
-            len(waiting) >= size.workers * self._flight
-            for waiting, size in zip(self._waiting[1:], self._sizes[1:], strict=True)
+            len(waiting) >= self._pools.capacity(leg)
+            for leg, waiting in enumerate(self._waiting)
+            if leg
         )
 
-    def _free_slot(self, leg: int) -> _Slot | None:
-        free = [s for s in self._slots if s.leg == leg and len(s.given) < self._flight]
-        return min(free, key=lambda slot: len(slot.given), default=None)
+    def _submit(self, place: Place, task: _Task) -> None:
+        table, outcome = place.actor.run.options(num_returns=2).remote(task.assignment, task.table)
+        place.given.append((table, outcome, task))
 
-    def _submit(self, slot: _Slot, task: _Task) -> None:
-        table, outcome = slot.actor.run.options(num_returns=2).remote(task.assignment, task.table)
-        slot.given.append((table, outcome, task))
-
-    def _collect(self, slot: _Slot) -> None:
-        table, ref, task = slot.given.popleft()
+    def _collect(self, place: Place) -> None:
+        table, ref, task = place.given.popleft()
         try:
             outcome: Outcome = ray.get(ref)
         except RayActorError as error:
-            self._replace(slot, task, error)
+            self._lost(place, task, error)
             return
         except RayError as error:  # a table lost with its node, a worker out of memory
-            self._again(task, f"{type(error).__name__}: {error}", str(error), lost=True)
+            blameless = task.table is not None and isinstance(error, ObjectLostError)
+            said = f"{type(error).__name__}: {error}"
+            self._again(task, said, str(error), lost=True, blameless=blameless)
             return
         if isinstance(outcome, Receipt):
             self._on_receipt(task.leg, outcome)
@@ -260,27 +192,35 @@ class _Pass:
         else:
             self._again(task, str(outcome), outcome.__dict__.get("trace", ""), lost=False)
 
-    def _again(self, task: _Task, error: str, trace: str, *, lost: bool) -> None:
-        """Try a partition once more, or give it up."""
-        task.attempts += 1
-        if task.attempts >= MAX_ATTEMPTS:
+    def _again(
+        self, task: _Task, error: str, trace: str, *, lost: bool, blameless: bool = False
+    ) -> None:
+        """Try a partition once more, or give it up: sooner when the fault may be its own."""
+        task.attempts += not blameless
+        task.losses += blameless
+        if task.attempts >= MAX_ATTEMPTS or task.losses >= MAX_LOSSES:
+            tried = task.attempts + task.losses
             partition = task.assignment.partition
-            self._on_failure(Failure(task.leg, partition, error, trace, task.attempts))
+            self._on_failure(Failure(task.leg, partition, error, trace, tried))
             return
         if lost:
             task.table = None  # the leg before has committed it: read it from the store
         self._waiting[task.leg].appendleft(task)
 
-    def _replace(self, slot: _Slot, oldest: _Task, error: RayActorError) -> None:
-        """Start another actor for a dead one; what it was working on counts as an attempt."""
-        self._slots.remove(slot)
-        for _, _, task in reversed(slot.given):
+    def _lost(self, place: Place, oldest: _Task, error: RayActorError) -> None:
+        """Give what a lost worker had to others.
+
+        What it was working on may have been its death, and counts as an attempt; not so when it
+        went down with its node or is only cut off.
+        """
+        for _, _, task in reversed(place.given):
             task.table = None
             self._waiting[task.leg].appendleft(task)
-        self._again(oldest, f"a worker died: {error}", str(error), lost=True)
-        fresh = self._spawn(slot.leg)
-        self._slots.append(fresh)
-        self._await_ready([fresh])
+        place.given.clear()
+        node_lives = self._pools.lost(place)
+        blameless = isinstance(error, ActorUnavailableError) or not node_lives
+        said = f"a worker died: {error}"
+        self._again(oldest, said, str(error), lost=True, blameless=blameless)
 
 
 def connect(address: str | None) -> str:
@@ -317,8 +257,3 @@ def _knock(address: str) -> None:
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if host and port.isdigit():
         socket.create_connection((host, int(port)), timeout=10).close()
-
-
-def _cluster() -> Cluster:
-    have = ray.cluster_resources()
-    return Cluster(cpus=float(have.get("CPU", 0)), gpus=float(have.get("GPU", 0)))
