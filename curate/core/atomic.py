@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from curate.core.errors import StorageFull, StoreError
+from curate.core.failpoints import reach
 
 TEMPORARY_SUFFIX = ".tmp"
 
@@ -64,11 +65,15 @@ def write_whole(
         try:
             file = _open_new(temporary)
             with file:
+                reach("file.begun", path)
                 write(file)
                 file.flush()
+                reach("file.written", path)
                 os.fsync(file.fileno())
                 size = file.tell()
+            reach("file.flushed", path)
             temporary.replace(path)
+            reach("file.renamed", path)
         except BaseException:
             with contextlib.suppress(OSError):
                 temporary.unlink()

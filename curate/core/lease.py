@@ -15,6 +15,7 @@ from typing import Any
 
 from curate.core.atomic import storage_errors, write_json
 from curate.core.errors import RunLocked
+from curate.core.failpoints import reach
 
 LEASE_FILE = "lease.json"
 RENEW_S = 10.0
@@ -39,6 +40,7 @@ def owned(root: Path) -> Iterator[None]:
         "token": uuid.uuid4().hex,
     }
     _take(path, me)
+    reach("lease.taken")
     stop = threading.Event()
 
     def renew() -> None:

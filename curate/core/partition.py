@@ -16,6 +16,7 @@ from pathlib import Path
 
 from curate.core.atomic import storage_errors
 from curate.core.errors import OtherRun, SourceError, StoreError
+from curate.core.failpoints import reach
 from curate.core.stage import Source, SourceFile
 
 
@@ -167,6 +168,7 @@ class Register:
                 out.truncate(self._size)  # an unfinished line; only the owner of the run appends
                 out.write(json.dumps(line).encode() + b"\n")
                 out.flush()
+                reach("register.written")
                 os.fsync(out.fileno())
                 self._size = out.tell()
         self._entries.append(entry)

@@ -22,6 +22,7 @@ import pyarrow.parquet as pq
 from curate.core.atomic import flush_directory, read_json, write_json, write_parquet
 from curate.core.columns import PARTITION, ROW
 from curate.core.errors import LawError, StoreError, nearest
+from curate.core.failpoints import reach
 from curate.core.ledger import check_texts
 from curate.core.partition import part_name
 from curate.core.stage import Selector
@@ -183,6 +184,7 @@ def select(
         selected=sum(counts.selected.values()),
         rejected=counts.rejected_by_reason(),
     )
+    reach("selection.decided")
     write_json(temporary / SELECTION_FILE, facts)
     _put_in_place(store, temporary, name)
     return Selection.open(store.root, name), True
@@ -265,5 +267,7 @@ def _put_in_place(store: RunStore, temporary: Path, name: str) -> None:
         taken = set(list_selections(store))
         number = next(n for n in range(1, len(taken) + 2) if f"{name}-{n}" not in taken)
         final.rename(store.selection(f"{name}-{number}"))
+        reach("selection.moved")
     temporary.rename(final)
+    reach("selection.placed")
     flush_directory(final.parent)

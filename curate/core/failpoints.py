@@ -1,0 +1,78 @@
+"""Named places at which a process can be made to die, so that a kill there can be tested.
+
+``CURATE_FAILPOINT=lance.added:2`` kills the process (SIGKILL, nothing is cleaned up) when it comes
+to that place for the second time; ``CURATE_FAILPOINT_TRACE=FILE`` writes a line for every place
+it comes to. Without these variables a place costs a call and does nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections import Counter
+from functools import cache
+from pathlib import Path
+
+VARIABLE = "CURATE_FAILPOINT"
+TRACE_VARIABLE = "CURATE_FAILPOINT_TRACE"
+
+#: Every place, and what a process that dies there has just done.
+POINTS = {
+    "file.begun": "made an empty file under a temporary name",
+    "file.written": "written it, not flushed it to disk",
+    "file.flushed": "flushed it, not renamed it",
+    "file.renamed": "renamed it, not flushed its folder",
+    "lease.taken": "taken the lease",
+    "register.written": "appended a source file to the register, not flushed it",
+    "commit.part": "written the part of a commit, not its ledger entries",
+    "commit.beside": "written or removed the ledger entries or the canaries of a commit",
+    "commit.flushed": "flushed all files of a commit, not made it",
+    "commit.done": "committed, not answered",
+    "barrier.open": "taken back that a barrier is resolved",
+    "barrier.swept": "removed the verdicts of an earlier attempt",
+    "barrier.resolved": "written all verdicts, not that it is resolved",
+    "selection.decided": "written all decisions, not what the selection is",
+    "selection.moved": "moved an earlier selection of the name aside",
+    "selection.placed": "put a selection in its place",
+    "export.shards": "written all shards of an export, not its manifest",
+    "lance.dropped": "dropped the view of another table",
+    "lance.created": "created the view, not said of which table",
+    "lance.appending": "gathered the rows of an append",
+    "lance.appended": "appended",
+    "lance.optimizing": "appended everything",
+    "lance.optimized": "optimized the view",
+}
+
+
+def reach(name: str, of: Path | None = None) -> None:
+    """Come to a place: die there if that was asked for.
+
+    Args:
+        name: one of ``POINTS``.
+        of: the file it is about; said in the trace.
+    """
+    wanted, ordinal, trace = _settings()
+    if trace is not None:
+        with trace.open("a", encoding="utf-8") as file:
+            file.write(f"{name}\t{of or ''}\n")
+    if name == wanted:
+        _reached[name] += 1
+        if _reached[name] == ordinal:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+_reached: Counter[str] = Counter()
+
+
+@cache
+def _settings() -> tuple[str | None, int, Path | None]:
+    """Return the place to die at, which visit to it is meant, and the trace's file.
+
+    Raises:
+        ValueError: there is no such place.
+    """
+    trace = os.environ.get(TRACE_VARIABLE)
+    name, _, ordinal = os.environ.get(VARIABLE, "").partition(":")
+    if name and name not in POINTS:
+        raise ValueError(f"{VARIABLE}={name!r}: no such place; there are {', '.join(POINTS)}")
+    return name or None, int(ordinal or 1), Path(trace) if trace else None
