@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 
 from curate.core import columns
 from curate.core.atomic import read_parquet, write_parquet
+from curate.core.failpoints import reach
 from curate.core.ledger import CARRIED, LEDGER_SCHEMA, entries
 from curate.core.partition import part_name
 from curate.core.plan import BarrierPlan, Node
@@ -46,6 +47,7 @@ def resolve_barrier(
     sketches = _Sketches(plan, store, before, barrier, scratch)
     if scratch.exists():
         sketches.forget_verdicts_beyond(had)
+        reach("barrier.forgotten")
         shutil.rmtree(scratch)
     for folder in ("settled", "fresh", "buckets"):
         (scratch / folder).mkdir(parents=True)
@@ -60,7 +62,10 @@ def resolve_barrier(
         for number, verdicts in found:
             if verdicts.num_rows:
                 sketches.write_verdicts(number, verdicts)
+                reach("barrier.verdict")
+    reach("barrier.resolved")
     _write_judged(store, node, commits)
+    reach("barrier.judged")
     shutil.rmtree(scratch)
     reasons = (part["reason"].to_pylist() for part in store.ledger([node]))
     return dict(Counter(itertools.chain.from_iterable(reasons)))

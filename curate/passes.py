@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from curate.barriers import judged, resolve_barrier
 from curate.core.atomic import write_json
 from curate.core.errand import Errand
+from curate.core.failpoints import reach
 from curate.core.ledger import check_rows, merge_counts
 from curate.core.partition import Partition, Register
 from curate.core.plan import LegPlan, Node, PassPlan, Plan
@@ -265,6 +266,7 @@ class PassRunner:
             return
         self._watcher.barrier(node, None)
         self._store.done_file(node).unlink(missing_ok=True)
+        reach("barrier.open")
         dropped = resolve_barrier(one.barrier, self._store, before, commits)
         rows_in = self._result.totals[-1][1].rows_out
         stopped = sum(dropped.values())

@@ -33,6 +33,7 @@ from curate.core.atomic import (
     write_parquet,
 )
 from curate.core.errors import StoreError
+from curate.core.failpoints import reach
 from curate.core.layout import PLAN_FILE, RunLayout
 from curate.core.ledger import LEDGER_SCHEMA, check_rows
 from curate.core.partition import Partition, Register, part_number
@@ -157,6 +158,7 @@ class RunStore(RunLayout):
         part = columns.declare(part, [*keys, *node.schema])
         folders = {self.part(*place).parent}
         size = write_parquet(self.part(*place), part, flush_folder=False)
+        reach("commit.part")
         for path, table in (
             (self.ledger_part(*place), work.ledger),
             (self.canary_part(*place), work.canaries),
@@ -166,12 +168,15 @@ class RunStore(RunLayout):
                 folders.add(path.parent)
             else:
                 path.unlink(missing_ok=True)  # of an attempt that died before its commit
+            reach("commit.beside")
         for folder in folders:
             flush_directory(folder)
+        reach("commit.flushed")
         done = Receipt(
             **{**asdict(receipt), "bytes_written": size, "fingerprint": node.fingerprint}
         )
         write_json(self.commit_file(*place), asdict(done))
+        reach("commit.done")
         return done
 
     def receipt(self, node: Node, number: int, revision: int = 0) -> Receipt | None:

@@ -18,6 +18,7 @@ from typing import Any, ClassVar
 from curate.core.atomic import read_json, sweep_temporaries, write_json
 from curate.core.checksums import file_facts
 from curate.core.errors import StoreError
+from curate.core.failpoints import reach
 from curate.core.selection import Selection
 from curate.core.stage import Exporter, Progress
 from curate.core.store import same_json
@@ -97,7 +98,9 @@ class ShardedExporter(Exporter):
         }
         front = self.front_matter(shards)
         write_card(output, table, selection, manifest, front, self._options.license)
+        reach("export.shards")
         write_json(output / MANIFEST, manifest)
+        reach("export.manifest")
         shutil.rmtree(output / UNFINISHED)
         return {**manifest, "output": str(output)}
 
@@ -218,6 +221,7 @@ def _records(output: Path, wanted: Mapping[str, Any]) -> tuple[list[dict[str, An
     made_from = folder / _MADE_FROM
     if made_from.exists() and not same_json(read_json(made_from), dict(wanted)):
         shutil.rmtree(output)  # a stopped export of something else
+        reach("export.cleared")
     if not made_from.exists():
         write_json(made_from, dict(wanted))
     sweep_temporaries(output)

@@ -21,6 +21,7 @@ from pydantic import Field
 from curate.core.atomic import read_json, storage_errors, write_json
 from curate.core.config import SinkConfig
 from curate.core.errors import StorageFull, StoreError
+from curate.core.failpoints import reach
 from curate.core.stage import Progress, Sink
 from curate.core.table import CommittedTable
 
@@ -67,11 +68,13 @@ class LanceSink(Sink):
         same = view_file.exists() and read_json(view_file)["table"] == table.fingerprint
         if not same:
             database.drop_table(TABLE_NAME, ignore_missing=True)
+            reach("lance.dropped")
             view_file.unlink(missing_ok=True)
         if TABLE_NAME in _table_names(database):
             view = database.open_table(TABLE_NAME)
         else:
             view = database.create_table(TABLE_NAME, schema=_lance_schema(table.schema))
+            reach("lance.created")
         if not same:
             write_json(view_file, {"table": table.fingerprint})
         held = _rows_held(view)
@@ -85,7 +88,9 @@ class LanceSink(Sink):
             self._append(view, table, {number: held[number] for number in numbers})
             progress(min(start + self._config.batch, len(missing)), len(missing))
         if missing:
+            reach("lance.optimizing")
             view.optimize(cleanup_older_than=timedelta(days=1))
+            reach("lance.optimized")
         return self._check(view, table, len(missing))
 
     @staticmethod
@@ -102,7 +107,9 @@ class LanceSink(Sink):
             parts.append(_plain(rows, schema))
         rows = pa.concat_tables(parts)
         if rows.num_rows:
+            reach("lance.appending")
             view.add(rows)
+            reach("lance.appended")
 
     @staticmethod
     def _check(view: Any, table: CommittedTable, appended: int) -> Mapping[str, Any]:
