@@ -10,6 +10,7 @@ import contextlib
 import errno
 import json
 import os
+import shutil
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -176,12 +177,14 @@ def _leaves(schema: pa.Schema) -> list[str]:
 
 
 def sweep_temporaries(folder: Path) -> int:
-    """Remove files a killed process left half-written; returns how many.
+    """Remove files and folders a killed process left half-written; returns how many.
 
     Only the owner of the run may call this.
     """
-    count = 0
-    for path in folder.rglob(f".*{TEMPORARY_SUFFIX}"):
-        path.unlink(missing_ok=True)
-        count += 1
-    return count
+    found = list(folder.rglob(f".*{TEMPORARY_SUFFIX}"))
+    for path in found:
+        if path.is_dir():  # of a selection
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+    return len(found)

@@ -1,15 +1,16 @@
 """Named places at which a process can be made to die, so that a kill there can be tested.
 
-``CURATE_FAILPOINT=lance.added:2`` kills the process (SIGKILL, nothing is cleaned up) when it comes
-to that place for the second time; ``CURATE_FAILPOINT_TRACE=FILE`` writes a line for every place
-it comes to. Without these variables a place costs a call and does nothing.
+``CURATE_FAILPOINT=lance.appended:2`` kills the process (SIGKILL, nothing is cleaned up) when it
+comes to that place for the second time, ``file.renamed@commits:2`` when it does so with a file that
+is called or lies in ``commits``; ``CURATE_FAILPOINT_TRACE=FILE`` writes a line for every place it
+comes to. Without these variables a place costs a call and does nothing.
 """
 
 from __future__ import annotations
 
 import os
 import signal
-from collections import Counter
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -48,35 +49,43 @@ POINTS = {
 }
 
 
+@dataclass
+class _Wanted:
+    """What the environment asks for."""
+
+    name: str | None
+    word: str
+    left: int
+    trace: Path | None
+
+
 def reach(name: str, of: Path | None = None) -> None:
     """Come to a place: die there if that was asked for.
 
     Args:
         name: one of ``POINTS``.
-        of: the file it is about; said in the trace.
+        of: the file it is about.
     """
-    wanted, ordinal, trace = _settings()
-    if trace is not None:
-        with trace.open("a", encoding="utf-8") as file:
+    wanted = _wanted()
+    if wanted.trace is not None:
+        with wanted.trace.open("a", encoding="utf-8") as file:
             file.write(f"{name}\t{of or ''}\n")
-    if name == wanted:
-        _reached[name] += 1
-        if _reached[name] == ordinal:
+    if name == wanted.name and (not wanted.word or (of and wanted.word in of.parts)):
+        wanted.left -= 1
+        if wanted.left == 0:
             os.kill(os.getpid(), signal.SIGKILL)
 
 
-_reached: Counter[str] = Counter()
-
-
 @cache
-def _settings() -> tuple[str | None, int, Path | None]:
-    """Return the place to die at, which visit to it is meant, and the trace's file.
+def _wanted() -> _Wanted:
+    """Read the environment, once.
 
     Raises:
         ValueError: there is no such place.
     """
     trace = os.environ.get(TRACE_VARIABLE)
-    name, _, ordinal = os.environ.get(VARIABLE, "").partition(":")
+    place, _, ordinal = os.environ.get(VARIABLE, "").partition(":")
+    name, _, word = place.partition("@")
     if name and name not in POINTS:
         raise ValueError(f"{VARIABLE}={name!r}: no such place; there are {', '.join(POINTS)}")
-    return name or None, int(ordinal or 1), Path(trace) if trace else None
+    return _Wanted(name or None, word, int(ordinal or 1), Path(trace) if trace else None)

@@ -92,6 +92,15 @@ def test_what_a_kill_left_behind_is_swept_and_nothing_else(tmp_path: Path) -> No
     assert all(path.exists() for path in kept)
 
 
+def test_sweeping_takes_half_made_selections(tmp_path: Path) -> None:
+    parts = tmp_path / "selections" / ".default.tmp" / "parts" / "000000"
+    parts.mkdir(parents=True)
+    (parts / "part-00000000.parquet").touch()
+    (parts / ".part-00000001.parquet.0a1b2c3d.tmp").touch()
+    assert sweep_temporaries(tmp_path) == 2
+    assert [path.name for path in tmp_path.rglob("*")] == ["selections"]
+
+
 @pytest.mark.parametrize("written_by", ["plain bytes", "parquet"])
 def test_a_full_disk_is_said_and_leaves_nothing(tmp_path: Path, written_by: str) -> None:
     with small_disk(tmp_path / "disk", 64) as disk:
