@@ -201,10 +201,11 @@ class ScoreStage(ModelStage["Scorer"]):
         return calls
 
     def _strain(self, images_B3HW: Pixels) -> None:
-        """Score two texts an image, longer than any model reads."""
+        """Score two texts an image, all different and longer than any model reads."""
         model, _ = self._loaded()
         count = len(images_B3HW)
-        model.score(images_B3HW, ["a word and " * 500] * (2 * count), [*range(count)] * 2)
+        texts = [f"{number} " + "a word and " * 500 for number in range(2 * count)]
+        model.score(images_B3HW, texts, [*range(count)] * 2)
 
     def _control(self) -> None:
         """Score a plain text against a plain picture."""
