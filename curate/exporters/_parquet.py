@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from curate.core.atomic import write_whole
-from curate.exporters._samples import Sample
+from curate.core.samples import Sample
 
 #: Rows of a row group with pictures: what a reader decodes at once to get one of them.
 PICTURE_GROUP, NARROW_GROUP = 100, 10_000

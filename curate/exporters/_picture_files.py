@@ -11,7 +11,7 @@ from typing import Any
 
 from curate.core.atomic import flush_directory, storage_errors, write_whole
 from curate.core.checksums import folder_digest
-from curate.exporters._samples import Sample, image_key
+from curate.core.samples import Sample, image_key
 from curate.exporters._shards import json_text
 
 FOLDER = "images"

@@ -7,9 +7,10 @@ from typing import Any, Literal
 
 import pyarrow as pa
 
+from curate.core.samples import FACTS, Sample, Samples
 from curate.core.selection import Selection
 from curate.core.table import CommittedTable
-from curate.exporters._samples import FACTS, Sample, SampleConfig, Samples
+from curate.exporters._samples import SampleConfig
 
 
 class RecordConfig(SampleConfig):

@@ -19,12 +19,13 @@ from curate.core.atomic import read_json, sweep_temporaries, write_json
 from curate.core.checksums import file_facts
 from curate.core.errors import StoreError
 from curate.core.failpoints import reach
+from curate.core.samples import Position, Sample, Samples, image_key
 from curate.core.selection import Selection
 from curate.core.stage import Exporter, Progress
 from curate.core.store import same_json
 from curate.core.table import CommittedTable
 from curate.exporters._card import write_card
-from curate.exporters._samples import Position, Sample, SampleConfig, Samples, image_key
+from curate.exporters._samples import SampleConfig
 
 MANIFEST = "manifest.json"
 UNFINISHED = ".unfinished"

@@ -12,10 +12,11 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
+from curate.core.samples import Sample, Samples
 from curate.core.selection import Selection
 from curate.core.table import CommittedTable
 from curate.exporters._picture_files import write_annotated
-from curate.exporters._samples import Sample, SampleConfig, Samples
+from curate.exporters._samples import SampleConfig
 from curate.exporters._shards import ShardedExporter
 
 

@@ -13,11 +13,11 @@ from typing import Any
 
 import pyarrow as pa
 
+from curate.core.samples import Sample, Samples
 from curate.core.selection import Selection
 from curate.core.table import CommittedTable
 from curate.exporters._parquet import write_parquet_shard
 from curate.exporters._records import RecordConfig, RecordSamples
-from curate.exporters._samples import Sample, Samples
 from curate.exporters._shards import ShardedExporter
 
 _IMAGE = pa.field("image", pa.struct([("bytes", pa.binary()), ("path", pa.string())]))

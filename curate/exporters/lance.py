@@ -18,11 +18,11 @@ from typing import Any
 import pyarrow as pa
 
 from curate.core.atomic import TEMPORARY_SUFFIX, flush_directory, storage_errors
+from curate.core.samples import Sample, Samples
 from curate.core.selection import Selection
 from curate.core.table import CommittedTable
 from curate.exporters._parquet import PICTURE_GROUP
 from curate.exporters._records import RecordConfig, RecordSamples
-from curate.exporters._samples import Sample, Samples
 from curate.exporters._shards import ShardedExporter
 
 DATASET = "pairs.lance"

@@ -21,9 +21,10 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from curate.core.atomic import write_json, write_whole
+from curate.core.samples import Sample, Samples, caption_facts
 from curate.core.selection import Selection
 from curate.core.table import CommittedTable
-from curate.exporters._samples import Sample, SampleConfig, Samples, caption_facts
+from curate.exporters._samples import SampleConfig
 from curate.exporters._shards import ShardedExporter, json_text
 
 #: Column -> encoding; the order is the format's: by name.

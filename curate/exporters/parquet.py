@@ -15,11 +15,11 @@ import pyarrow as pa
 from pydantic import Field, model_validator
 
 from curate.core.atomic import write_json
+from curate.core.samples import Sample, Samples
 from curate.core.selection import Selection
 from curate.core.table import CommittedTable
 from curate.exporters._parquet import write_parquet_shard
 from curate.exporters._records import RecordConfig, RecordSamples
-from curate.exporters._samples import Sample, Samples
 from curate.exporters._shards import ShardedExporter
 
 _STATUS = [

@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import IO, Any, Literal
 
 from curate.core.atomic import write_json, write_whole
+from curate.core.samples import Sample, Samples, caption_facts
 from curate.core.selection import Selection
 from curate.core.table import CommittedTable
-from curate.exporters._samples import Sample, SampleConfig, Samples, caption_facts
+from curate.exporters._samples import SampleConfig
 from curate.exporters._shards import MANIFEST, ShardedExporter, json_text
 
 __all__ = ["MANIFEST", "Config", "WebDatasetExporter"]

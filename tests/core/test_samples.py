@@ -7,8 +7,8 @@ from typing import Any, Literal
 import pytest
 from pydantic import ValidationError
 
+from curate.core.samples import Position, Sample, Samples, TextsConfig, drawn
 from curate.core.table import CommittedTable
-from curate.exporters._samples import Position, Sample, SampleConfig, Samples, drawn
 from curate.exporters.webdataset import Config
 from tests.exporters.material import chosen, small_table
 
@@ -91,11 +91,8 @@ def test_options_that_would_do_nothing_are_refused(options: dict[str, Any], said
 
 
 def test_weights_are_refused_where_the_trainer_knows_none() -> None:
-    class Plain(SampleConfig):
+    class Plain(TextsConfig):
         knows_weights = False
-
-        def build(self) -> Any:
-            raise NotImplementedError
 
     with pytest.raises(ValidationError, match="take texts: sample"):
         Plain(weights={"web": 2})
@@ -105,3 +102,25 @@ def test_weights_are_refused_where_the_trainer_knows_none() -> None:
 def test_columns_that_samples_need_are_asked_for(table: CommittedTable, tmp_path: Path) -> None:
     assert Config().reads == ("image",)
     assert Config(texts="best", best_by="x_itm").reads == ("image", "x_itm")
+
+
+@pytest.mark.parametrize("per", ["text", "image"])
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"texts": "best", "best_by": "x_itm"}, {"texts": "sample", "weights": {"web": 0}}],
+)
+def test_counts_are_those_of_the_samples(
+    table: CommittedTable, per: Literal["text", "image"], options: dict[str, Any]
+) -> None:
+    samples = Samples(table, chosen(table), Config(**options), per)
+    for number in table.partitions:
+        assert samples.count(number) == len(list(samples.partition(number)))
+
+
+def test_another_salt_is_another_draw(table: CommittedTable) -> None:
+    def drawn_with(salt: str) -> str:
+        samples = Samples(table, chosen(table), Config(texts="sample"), "image", salt=salt)
+        return next(samples.partition(0)).captions[0].text
+
+    assert {drawn_with(str(number)) for number in range(12)} == {"a red dog", "ein Hund, ä"}
+    assert drawn_with("3") == drawn_with("3")
