@@ -19,6 +19,7 @@ from curate.models.base import Writing
 from curate.models.blip import BlipCaptioner, BlipScorer, blip_pictures
 from curate.models.checkpoints import fetch
 from curate.models.sampling import Sampling
+from tests.models.blip_port import BlipPort
 from tests.models.checkpoints import SIDE, pictures, tiny_blip_captioner, tiny_blip_scorer
 
 CPU = torch.device("cpu")
@@ -115,23 +116,33 @@ def test_scores_do_not_depend_on_the_company(scorer_folder: Path) -> None:
         )
 
 
-def test_itm_reads_enc_first_where_asked_and_itc_does_not(scorer_folder: Path) -> None:
-    plain, with_enc = _scorer(scorer_folder), _scorer(scorer_folder, itm_token="enc")
-    images = _images(plain, 1)
-    before, after = (
-        plain.score(images, TEXTS[:2], [0, 0]),
-        with_enc.score(images, TEXTS[:2], [0, 0]),
+@pytest.mark.parametrize(("itm_token", "first"), [("cls", "[CLS]"), ("enc", "[ENC]")])
+def test_scores_equal_the_papers_forward_pass_with_either_first_token(
+    scorer_folder: Path, itm_token: str, first: str
+) -> None:
+    scorer = _scorer(scorer_folder, itm_token=itm_token)
+    pairs = [(image, text) for image in range(3) for text in TEXTS]
+    got = scorer.score(
+        _images(scorer, 3), [text for _, text in pairs], [image for image, _ in pairs]
     )
-    np.testing.assert_array_equal(before.numbers["itc"], after.numbers["itc"])
-    model = BlipForImageTextRetrieval.from_pretrained(scorer_folder).eval()
+    port = BlipPort(scorer_folder, image_heads=2, text_heads=4, patch=8)
     tokenizer = BertTokenizer.from_pretrained(scorer_folder)
-    for text, got, was in zip(TEXTS[:2], after.numbers["itm"], before.numbers["itm"], strict=True):
-        inputs = tokenizer(text, return_tensors="pt", return_token_type_ids=False)
-        inputs["input_ids"][0, 0] = len(tokenizer) + 1  # [DEC] is the first added id, [ENC] next
-        with torch.no_grad():
-            logits = model(**inputs, pixel_values=_reference_pixels(scorer_folder, 1)).itm_score
-        assert got == pytest.approx(logits.softmax(-1)[0, 1].item(), abs=1e-5)
-        assert abs(got - was) > 1e-4
+    # [DEC] is the first id behind the tokenizer's, [ENC] the next
+    first_id = len(tokenizer) + 1 if first == "[ENC]" else tokenizer.cls_token_id
+    pixels = _reference_pixels(scorer_folder, 3)
+    for place, (image, text) in enumerate(pairs):
+        ids = torch.tensor(tokenizer(text)["input_ids"])
+        itc, itm = port.itc(pixels[image], ids), port.itm(pixels[image], ids, first_id)
+        assert got.numbers["itc"][place] == pytest.approx(itc, abs=1e-4)
+        assert got.numbers["itm"][place] == pytest.approx(itm, abs=1e-4)
+
+
+def test_the_first_token_changes_itm_and_leaves_itc_alone(scorer_folder: Path) -> None:
+    cls, enc = _scorer(scorer_folder), _scorer(scorer_folder, itm_token="enc")
+    images = _images(cls, 1)
+    before, after = (one.score(images, TEXTS[:2], [0, 0]).numbers for one in (cls, enc))
+    np.testing.assert_array_equal(before["itc"], after["itc"])
+    assert np.abs(before["itm"] - after["itm"]).min() > 1e-3
 
 
 def test_a_text_longer_than_the_model_is_cut(scorer_folder: Path) -> None:
