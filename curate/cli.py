@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from curate import shard_commands
+from curate.calibrate import calibrate_command
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -284,6 +285,7 @@ def list_command(family: str | None, as_json: bool) -> None:
 
 
 main.add_command(shard_commands.validate_command)
+main.add_command(calibrate_command)
 
 
 def _console(as_json: bool) -> Console:
