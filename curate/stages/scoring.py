@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -131,10 +132,14 @@ class EmbeddingScorerConfig(ScorerConfig):
 
     @property
     def writes(self) -> tuple[pa.Field, ...]:
-        """The numbers and the flag, and the embedding where it is asked for."""
-        width = self.embed_width
-        more = () if width is None else (columns.embedding(self.column("embed"), width),)
-        return (*super().writes, *more)
+        """The numbers and the flag, and the embedding where it is asked for.
+
+        Without the embedding where its width cannot be told, which ``check`` reports.
+        """
+        with contextlib.suppress(ModelError):
+            if (width := self.embed_width) is not None:
+                return (*super().writes, columns.embedding(self.column("embed"), width))
+        return super().writes
 
     def check(self) -> list[str]:
         """Return what is wrong with the checkpoint, also with the width of its embeddings."""
