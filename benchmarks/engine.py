@@ -28,12 +28,11 @@ import pyarrow as pa
 from curate.core import columns
 from curate.core.config import MapConfig, SourceConfig
 from curate.core.fakes import FakeSourceConfig, fake_plan
-from curate.core.partition import Partition
 from curate.core.plan import LegPlan, Plan, StagePlan, compile_plan
 from curate.core.resources import Resources
 from curate.core.stage import Mapped, MapStage, any_stage_ready
 from curate.core.store import Receipt, RunStore
-from curate.engine.base import Engine, EngineConfig, PassWork
+from curate.engine.base import Assignment, Engine, EngineConfig, PassWork
 from curate.engine.local import LocalEngine
 from curate.engine.ray_actors import RayEngine
 from curate.engine.worker import LegWorker
@@ -161,11 +160,11 @@ class Nothing(MapStage):
         return Mapped(rows)
 
 
-def partitions_of(source: SourceConfig, root: Path) -> Iterator[tuple[Partition, int]]:
+def partitions_of(source: SourceConfig, root: Path) -> Iterator[Assignment]:
     """Every partition, from the first leg on."""
     register = RunStore(root).register()
     for partition in register.listed(source.build(), root / "source", source.partition_rows):
-        yield partition, 0
+        yield Assignment(partition)
 
 
 def _noting(times: list[float]) -> Callable[[int, Receipt], None]:
@@ -188,8 +187,8 @@ def dispatch(count: int) -> None:
             worker = LegWorker(work, 0)
             worker.setup()
             begun.append(time.perf_counter())
-            for partition, _ in partitions:
-                worker.run(partition, None)
+            for assignment in partitions:
+                worker.run(assignment, None)
         else:
             engine.run_pass(work, partitions, _noting(begun), lambda _: None)
         each = (time.perf_counter() - begun[0]) / count * 1000
