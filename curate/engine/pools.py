@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from curate.core.errors import EngineError
 from curate.core.plan import LegPlan
 from curate.core.resources import Resources
+from curate.engine.gpu_shares import gpus_hold
 
 #: What a worker without needs of its own claims, so that the scheduler spreads it.
 _LIGHT_CPUS = 0.01
@@ -58,7 +59,8 @@ def claims(legs: Sequence[LegPlan], cluster: Cluster, wanted: Mapping[str, int])
         wanted: workers by the name of a stage, from the recipe.
 
     Raises:
-        EngineError: the GPUs declared are more than the cluster has.
+        EngineError: the GPUs declared are more than the cluster has, or shares of them do not go
+            into its GPUs.
     """
     needs = [_need(leg.resources, cluster) for leg in legs]
     counts = [_asked(leg, wanted) for leg in legs]
@@ -110,8 +112,8 @@ def _plus_one(counts: Sequence[int], index: int) -> list[int]:
 
 def _fits(needs: Sequence[Resources], counts: Sequence[int], cluster: Cluster) -> bool:
     cpus = sum(need.num_cpus * count for need, count in zip(needs, counts, strict=True))
-    gpus = sum(need.num_gpus * count for need, count in zip(needs, counts, strict=True))
-    return cpus <= cluster.cpus and gpus <= cluster.gpus
+    shares = [(need.num_gpus, count) for need, count in zip(needs, counts, strict=True)]
+    return cpus <= cluster.cpus and gpus_hold(cluster.gpus, shares)
 
 
 def _check_gpus(
@@ -120,16 +122,19 @@ def _check_gpus(
     counts: Sequence[int | None],
     cluster: Cluster,
 ) -> None:
-    total = sum(need.num_gpus * (n or 1) for need, n in zip(needs, counts, strict=True))
-    if total <= cluster.gpus + 1e-9:
+    shares = [(need.num_gpus, n or 1) for need, n in zip(needs, counts, strict=True)]
+    if gpus_hold(cluster.gpus, shares):
         return
+    total = sum(share * n for share, n in shares)
     list_ = ", ".join(
         f"{leg.name} {need.num_gpus * (n or 1):g}"
         for leg, need, n in zip(legs, needs, counts, strict=True)
         if need.num_gpus
     )
+    mend = "give the stages smaller shares (num_gpus: 0.5), take fewer workers, or add nodes"
+    if total <= cluster.gpus:
+        mend = f"a share lies on one GPU, and these do not go into {cluster.gpus:g}: {mend}"
     raise EngineError(
         f"the legs of one pass want {total:g} GPUs together ({list_}) and the cluster has "
-        f"{cluster.gpus:g}: give the stages smaller shares (num_gpus: 0.5), take fewer workers, "
-        "or add nodes"
+        f"{cluster.gpus:g}: {mend}"
     )
