@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING
 
 from curate.core.version import __version__
 
-__all__ = ["RunView", "__version__", "open_run"]
+__all__ = ["RunView", "__version__", "open_run", "stream"]
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from curate.inspection.run_view import RunView
+    from curate.streaming.stream import stream
 
 
 def open_run(path: str | Path) -> RunView:
@@ -37,4 +38,8 @@ def __getattr__(name: str) -> object:
         from curate.inspection.run_view import RunView
 
         return RunView
+    if name == "stream":
+        from curate.streaming.stream import stream
+
+        return stream
     raise AttributeError(f"module 'curate' has no attribute {name!r}")
