@@ -15,6 +15,10 @@ Right texts that score below the canaries' median are taken for wrong ones, so n
 too high rather than too low. Canaries are random texts: where the wrong texts of the web are near
 misses, more of them pass than the estimate says. Both are reasons to label a few hundred pairs.
 
+That no canary of 50 passed is no proof that none of 1,000 would. So one canary more is counted than
+there is, and it passes every threshold (as for p-values from permutations: Phipson and Smyth 2010,
+https://doi.org/10.2202/1544-6115.1585). For labelled pairs, the intervals do the same.
+
 Shapes: K thresholds, R resamplings.
 """
 
@@ -26,13 +30,19 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-Measure = Literal["precision", "recall"]
-Floats = NDArray[np.float64]
-Counts = NDArray[np.int64]
+from curate.inspection.score_curves import (
+    Curves,
+    Floats,
+    binned,
+    canary_curves,
+    label_curves,
+    one_more,
+    resampled,
+    shares_below,
+    thresholds,
+)
 
-RESAMPLINGS = 1000
-#: Thresholds looked at: every score where there are few, quantiles where there are more.
-_FINENESS = 500
+Measure = Literal["precision", "recall"]
 #: Rows of the table: where so many of the wrong texts are let through.
 _LET_THROUGH = (0.5, 0.2, 0.1, 0.05, 0.02, 0.01)
 
@@ -52,7 +62,8 @@ class Point:
 
     Attributes:
         threshold: texts are kept from this score on.
-        let_through: share of the wrong texts (canaries, or pairs labelled wrong) that are kept.
+        let_through: share of the wrong texts (canaries and one more, or pairs labelled wrong)
+            that are kept.
         accepted: share of all texts that are kept.
         precision: share of the kept texts that are right.
         recall: share of the right texts that are kept.
@@ -92,17 +103,6 @@ class Calibration:
     best: float = float("nan")
 
 
-@dataclass(frozen=True, slots=True)
-class _Curves:
-    """Shares by threshold, [K] or [R, K], and the noise, [] or [R]."""
-
-    let_through: Floats
-    accepted: Floats
-    precision: Floats
-    recall: Floats
-    noise: Floats
-
-
 def from_canaries(
     texts: Floats, canaries: Floats, measure: Measure | None = None, value: float = 0.9
 ) -> Calibration:
@@ -119,14 +119,14 @@ def from_canaries(
     """
     if not len(texts) or not len(canaries):
         raise ValueError("a calibration on canaries needs texts and canaries")
-    cuts = _cuts(texts, canaries)
-    of_texts, of_canaries = _binned(texts, cuts), _binned(canaries, cuts)
-    middle = min(int(np.searchsorted(_below(of_canaries), 0.5)), len(cuts) - 1)
+    cuts = thresholds(texts, canaries)
+    of_texts, of_canaries = binned(texts, cuts), one_more(binned(canaries, cuts))
+    middle = min(int(np.searchsorted(shares_below(of_canaries), 0.5)), len(cuts) - 1)
     return _calibration(
         "canaries",
         cuts,
-        _canary_curves(of_texts, of_canaries, middle),
-        _canary_curves(_resampled(of_texts, 0), _resampled(of_canaries, 1), middle),
+        canary_curves(of_texts, of_canaries, middle),
+        canary_curves(resampled(of_texts, 0), resampled(of_canaries, 1), middle),
         (measure, value),
         (len(texts), len(canaries)),
     )
@@ -151,89 +151,18 @@ def from_labels(
     """
     if not len(right) or not len(wrong):
         raise ValueError("a calibration on labels needs right and wrong pairs")
-    cuts = _cuts(right, wrong)
-    counts = np.concatenate([_binned(scores, cuts) for scores in (right, wrong)])
-    draws = _resampled(counts, 0)
+    cuts = thresholds(right, wrong)
+    of_right, of_wrong = binned(right, cuts), binned(wrong, cuts)
+    draws = resampled(np.concatenate([of_right, one_more(of_wrong)]), 0)
     half = len(cuts) + 1
     return _calibration(
         "labels",
         cuts,
-        _label_curves(counts[:half], counts[half:]),
-        _label_curves(draws[:, :half], draws[:, half:]),
+        label_curves(of_right, of_wrong),
+        label_curves(draws[:, :half], draws[:, half:]),
         (measure, value),
         (len(right) + len(wrong), len(wrong)),
     )
-
-
-# --- curves
-
-
-def _canary_curves(texts: Counts, canaries: Counts, middle: int) -> _Curves:
-    accepted, let_through = _from(texts), _from(canaries)
-    noise = _ratio(_below(texts)[..., middle], _below(canaries)[..., middle])
-    noise = np.minimum(np.nan_to_num(noise, nan=1.0), 1.0)  # nothing to tell them apart by
-    wrong = noise[..., None] * let_through
-    right = np.maximum(accepted - wrong, 0.0)
-    return _Curves(
-        let_through,
-        accepted,
-        precision=_ratio(right, accepted),
-        recall=np.minimum(_ratio(right, (1 - noise)[..., None] * np.ones_like(right)), 1.0),
-        noise=noise,
-    )
-
-
-def _label_curves(right: Counts, wrong: Counts) -> _Curves:
-    total = (right + wrong).sum(-1, keepdims=True)
-    kept = _from(right) * right.sum(-1, keepdims=True)
-    accepted = _from(right + wrong)
-    return _Curves(
-        _from(wrong),
-        accepted,
-        precision=_ratio(kept, accepted * total),
-        recall=_from(right),
-        noise=wrong.sum(-1) / total[..., 0],
-    )
-
-
-def _cuts(*scores: Floats) -> Floats:
-    """Return thresholds [K], ascending: scores that occur, the lowest of them first."""
-    cuts = []
-    for some in scores:
-        values = np.unique(some)
-        if len(values) > _FINENESS:
-            shares = np.linspace(0, 1, _FINENESS)
-            values = np.quantile(some, shares, method="higher")
-        cuts.append(values)
-    return np.unique(np.concatenate(cuts))
-
-
-def _binned(scores: Floats, cuts: Floats) -> Counts:
-    """Count scores below the first threshold, between one and the next, and from the last on."""
-    return np.bincount(np.searchsorted(cuts, scores, side="right"), minlength=len(cuts) + 1)
-
-
-def _from(counts: Counts) -> Floats:
-    """Return the share from each threshold on, [..., K]."""
-    return 1.0 - _below(counts)
-
-
-def _below(counts: Counts) -> Floats:
-    """Return the share below each threshold, [..., K]."""
-    total = np.maximum(counts.sum(-1, keepdims=True), 1)
-    shares: Floats = counts.cumsum(-1)[..., :-1] / total
-    return shares
-
-
-def _ratio(part: Floats, whole: Floats) -> Floats:
-    share: Floats = np.divide(part, whole, out=np.full(np.shape(part), np.nan), where=whole > 0)
-    return share
-
-
-def _resampled(counts: Counts, seed: int) -> Counts:
-    """Draw as many again with replacement, [R, K + 1]: the bootstrap of binned scores."""
-    total = int(counts.sum())
-    return np.random.default_rng(seed).multinomial(total, counts / total, RESAMPLINGS)
 
 
 # --- the threshold
@@ -242,12 +171,13 @@ def _resampled(counts: Counts, seed: int) -> Counts:
 def _calibration(
     evidence: Literal["canaries", "labels"],
     cuts: Floats,
-    curves: _Curves,
-    draws: _Curves,
+    curves: Curves,
+    draws: Curves,
     wanted: tuple[Measure | None, float],
     sizes: tuple[int, int],
 ) -> Calibration:
-    rows = sorted({int(np.argmax(curves.let_through <= share)) for share in _LET_THROUGH})
+    reached_by = [np.flatnonzero(curves.let_through <= share) for share in _LET_THROUGH]
+    rows = sorted({int(reaching[0]) for reaching in reached_by if len(reaching)})
     found = {
         "evidence": evidence,
         "num_texts": sizes[0],
@@ -295,7 +225,7 @@ def _first_reaching(shares: Floats, measure: Measure, value: float) -> NDArray[n
     return np.where(good.any(-1), index, -1)
 
 
-def _point(cuts: Floats, k: int, curves: _Curves, draws: _Curves) -> Point:
+def _point(cuts: Floats, k: int, curves: Curves, draws: Curves) -> Point:
     names = ("let_through", "accepted", "precision", "recall")
     shares = {n: _estimate(getattr(curves, n)[k], getattr(draws, n)[:, k]) for n in names}
     return Point(short_threshold(cuts, k), **shares)

@@ -2,7 +2,7 @@
 
 Nothing here imports torch, so ``curate plan`` can ask what a checkpoint is. A checkpoint is an
 ordinary transformers folder: config.json, safetensors weights, a tokenizer. Pickled weights are
-never read, and code that comes with a checkpoint is never run.
+never read; code that comes with a checkpoint is fetched and run only where a recipe trusts it.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ from curate.core.errors import ModelError
 PATTERNS = (
     *("config.json", "generation_config.json", "preprocessor_config.json", "processor_config.json"),
     *("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"),
-    *("vocab.txt", "vocab.json", "merges.txt", "spiece.model"),
+    *("vocab.txt", "vocab.json", "merges.txt", "spiece.model", "tokenizer.model"),
+    *("chat_template.jinja", "chat_template.json", "qformer_tokenizer/*"),
     *("*.safetensors", "*.safetensors.index.json"),
 )
 UNRESOLVED = "unresolved"
@@ -178,8 +179,13 @@ def digest(model: str, revision: str | None) -> str:
     return _hub_commit(model, revision or "main") or UNRESOLVED
 
 
-def fetch(model: str, revision: str | None) -> Checkpoint:
+def fetch(model: str, revision: str | None, *, code: bool = False) -> Checkpoint:
     """Bring a checkpoint to this machine.
+
+    Args:
+        model: hub id, folder or embedded name.
+        revision: branch, tag or commit on the hub.
+        code: whether the checkpoint's own Python code comes along.
 
     Raises:
         ModelError: it is not there, or the hub cannot be reached and nothing is cached.
@@ -191,10 +197,9 @@ def fetch(model: str, revision: str | None) -> Checkpoint:
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
     commit = _hub_commit(model, revision or "main")
+    wanted = [*PATTERNS, "*.py"] if code else [*PATTERNS]
     try:
-        path = Path(
-            snapshot_download(model, revision=commit or revision, allow_patterns=[*PATTERNS])
-        )
+        path = Path(snapshot_download(model, revision=commit or revision, allow_patterns=wanted))
     except LocalEntryNotFoundError as error:
         raise ModelError(
             f"{model!r} is neither a local folder nor downloaded, and the hub cannot be reached: "

@@ -63,7 +63,12 @@ def open_checkpoint(
 
 
 def load_model(
-    model_class: Any, checkpoint: Checkpoint, *, device: torch.device, dtype: torch.dtype
+    model_class: Any,
+    checkpoint: Checkpoint,
+    *,
+    device: torch.device,
+    dtype: torch.dtype,
+    trust_remote_code: bool | None = None,
 ) -> Any:
     """Load a network for inference; every weight it needs must be in the checkpoint.
 
@@ -72,12 +77,15 @@ def load_model(
         checkpoint: a checked checkpoint.
         device: where it shall run.
         dtype: type of its weights.
+        trust_remote_code: of an Auto class, whether to run the checkpoint's own code; None for
+            classes of transformers, which know no other code.
 
     Raises:
         ModelError: weights are damaged, of another shape, or not there at all (an ITM checkpoint
             given to a captioner, say), which transformers would fill with random numbers.
     """
-    with _quiet():
+    said = {} if trust_remote_code is None else {"trust_remote_code": trust_remote_code}
+    with quiet():
         try:
             model, info = model_class.from_pretrained(
                 checkpoint.folder,
@@ -85,6 +93,7 @@ def load_model(
                 use_safetensors=True,
                 local_files_only=True,
                 output_loading_info=True,
+                **said,
             )
         except (OSError, ValueError, RuntimeError, SafetensorError) as error:
             raise ModelError(f"{checkpoint.folder} cannot be loaded: {error}") from error
@@ -112,14 +121,16 @@ def load_tokenizer(checkpoint: Checkpoint) -> Any:
     if not any((checkpoint.folder / name).is_file() for name in names):
         raise ModelError(f"{checkpoint.folder} has no tokenizer: none of {', '.join(names)}")
     try:
-        with _quiet():
-            return AutoTokenizer.from_pretrained(checkpoint.folder, local_files_only=True)
+        with quiet():
+            return AutoTokenizer.from_pretrained(
+                checkpoint.folder, local_files_only=True, trust_remote_code=False
+            )
     except Exception as error:  # the tokenizers library raises plain Exception for a damaged file
         raise ModelError(f"{checkpoint.folder} has no usable tokenizer: {error}") from error
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Keep transformers' loading bars and reports off the terminal; errors are raised anyway."""
     from transformers.utils import logging
 

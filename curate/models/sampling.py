@@ -73,7 +73,7 @@ class KeyedSampler:
         sampling: Sampling,
         *,
         prompt_ids: Sequence[int],
-        end_id: int,
+        end_id: int | Sequence[int],
     ) -> None:
         """Make a sampler for one batch, used for steps 0, 1, 2 in turn.
 
@@ -81,11 +81,11 @@ class KeyedSampler:
             keys: a stream key per row; the captions of an image are rows of their own.
             sampling: how tokens are chosen.
             prompt_ids: tokens before the first step; they count as repeated.
-            end_id: the token that ends a text.
+            end_id: the token that ends a text, or all that do: chat models have several.
         """
         self._keys_B = torch.tensor(list(keys), dtype=torch.int64)
         self._sampling = sampling
-        self._end_id = end_id
+        self._end_ids = torch.tensor([end_id] if isinstance(end_id, int) else list(end_id))
         self._seen_BL = torch.tensor([list(prompt_ids)], dtype=torch.int64).expand(len(keys), -1)
 
     def __call__(self, logits_BV: Tensor, step: int) -> Tensor:
@@ -116,8 +116,7 @@ class KeyedSampler:
             weighed = torch.where(seen > 0, seen / penalty, seen * penalty)
             logits_BV = logits_BV.scatter(1, self._seen_BL, weighed)
         if step < self._sampling.min_tokens:
-            end = torch.tensor([self._end_id], device=logits_BV.device)
-            logits_BV = logits_BV.index_fill(1, end, -torch.inf)
+            logits_BV = logits_BV.index_fill(1, self._end_ids.to(logits_BV.device), -torch.inf)
         return logits_BV
 
 

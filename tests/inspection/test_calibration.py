@@ -77,6 +77,21 @@ def test_scores_that_are_all_the_same_promise_nothing() -> None:
     assert (found.noise.value, found.chosen, found.best) == (1.0, None, 0.0)
 
 
+def test_that_no_canary_passes_is_no_proof_that_none_would() -> None:
+    texts = np.linspace(0, 1, 200)
+    few = from_canaries(texts, np.linspace(0, 0.4, 40), "precision", 0.95)
+    many = from_canaries(texts, np.linspace(0, 0.4, 4000), "precision", 0.95)
+    above = [p for p in many.points if p.threshold > 0.39]
+    assert few.points[-1].let_through.value == pytest.approx(2 / 41)
+    assert few.points[-1].let_through.high > 3 / 41
+    assert above[-1].let_through.high < 0.02
+    assert few.best < many.best
+    wrong = from_labels(np.linspace(0.5, 1, 50), np.linspace(0, 0.4, 50), "precision", 0.99)
+    assert wrong.chosen is not None
+    assert wrong.chosen.precision.value == 1.0
+    assert 0.9 < wrong.chosen.precision.low < 0.97
+
+
 def test_labels_are_counted() -> None:
     right, wrong = np.array([0.9, 0.8, 0.7, 0.2]), np.array([0.75, 0.1, 0.1])
     found = from_labels(right, wrong, "precision", 0.8)
