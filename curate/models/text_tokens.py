@@ -19,6 +19,9 @@ from torch import Tensor
 
 from curate.core.errors import ModelError
 
+#: A text of so many characters a token is looked at by its beginning first; words have about five.
+_CHARACTERS_PER_TOKEN = 32
+
 
 @dataclass(frozen=True, slots=True)
 class Pairs:
@@ -90,18 +93,38 @@ class TextTokens:
         """Tokenize texts, distinct ones once."""
         rows = {text: row for row, text in enumerate(dict.fromkeys(texts))}
         distinct = [text.lower() for text in rows] if self._lower else list(rows)
-        whole = self._ids(distinct, truncation=False) if distinct else []
-        cut = [row for row, ids in enumerate(whole) if len(ids) > self._most]
-        if cut:
-            again = self._ids([distinct[row] for row in cut], truncation=True)
-            for row, ids in zip(cut, again, strict=True):
-                whole[row] = ids
+        parts, ids = self._enough(distinct)
+        cut = [row for row, some in enumerate(ids) if len(some) > self._most]
+        again = self._ids([parts[row] for row in cut], truncation=True)
+        for row, some in zip(cut, again, strict=True):
+            ids[row] = some
         flags = np.zeros(len(rows), dtype=bool)
         flags[cut] = True
         distinct_of = [rows[text] for text in texts]
-        return Tokenized(self, whole, distinct_of, flags[distinct_of])
+        return Tokenized(self, ids, distinct_of, flags[distinct_of])
+
+    def _enough(self, texts: list[str]) -> tuple[list[str], list[list[int]]]:
+        """Return of each text as much as decides what is read of it, and its ids, not cut."""
+        parts = [self._beginning(text) for text in texts]
+        ids = self._ids(parts, truncation=False)
+        some = [row for row, part in enumerate(parts) if part != texts[row]]
+        short = [row for row in some if len(ids[row]) <= self._most]
+        whole = self._ids([texts[row] for row in short], truncation=False)
+        for row, longer in zip(short, whole, strict=True):
+            parts[row], ids[row] = texts[row], longer
+        return parts, ids
+
+    def _beginning(self, text: str) -> str:
+        """Return the words a text begins with; a megabyte takes seconds to tokenize."""
+        most = _CHARACTERS_PER_TOKEN * self._most
+        if len(text) <= most or self._tokenizer.truncation_side != "right":
+            return text
+        words, space, _ = text[:most].rpartition(" ")
+        return words if space else text
 
     def _ids(self, texts: list[str], *, truncation: bool) -> list[list[int]]:
+        if not texts:
+            return []
         encoded = self._tokenizer(
             texts,
             truncation=truncation,

@@ -1,12 +1,20 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 
 from curate.core.errors import ModelError
 from curate.models.text_tokens import TextTokens, Tokenized
-from tests.models.tiny_scorers import bert_tokenizer, clip_tokenizer
+from tests.models.tiny_scorers import (
+    bert_tokenizer,
+    clip_tokenizer,
+    roberta_tokenizer,
+    xlm_roberta_tokenizer,
+)
 
 CPU = torch.device("cpu")
 TEXTS = ["a dog", "a red house under the old tree", "a dog", "birds", "a dog"]
@@ -52,6 +60,47 @@ def test_a_text_of_just_the_length_is_whole_and_a_longer_one_is_cut_before_its_e
     assert [len(ids) for ids in tokenized.ids] == [6, 6, 3]
     assert tokenized.ids[0] == tokenized.ids[1]
     assert tokenized.ids[1][-1] == tokenizer.sep_token_id
+
+
+@pytest.mark.parametrize(
+    "make", [bert_tokenizer, clip_tokenizer, roberta_tokenizer, xlm_roberta_tokenizer]
+)
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("two birds in the snow " * 300, "dog" * 2000, "dog " + "a" * 5000, "a dog" + " " * 5000),
+        *(" " * 5000 + "a dog", "a" * 191 + " dog" * 500, "dog\n" * 1000),
+    ],
+    ids=["essay", "one word", "long word", "spaces behind", "spaces ahead", "edge", "lines"],
+)
+def test_an_essay_is_cut_as_its_tokenizer_cuts_it(make: Callable[[], Any], text: str) -> None:
+    tokenizer = make()
+    tokenized = TextTokens(tokenizer, most_tokens=6)([text])
+    wanted = tokenizer(text, truncation=True, max_length=6)["input_ids"]
+    assert tokenized.ids == [wanted]
+    whole = tokenizer(text, verbose=False)["input_ids"]
+    assert tokenized.truncated.tolist() == [len(whole) > 6]
+
+
+def test_a_tokenizer_that_cuts_the_beginning_reads_the_end() -> None:
+    tokenizer = bert_tokenizer()
+    tokenizer.truncation_side = "left"
+    text = "two birds in the snow " * 300 + "red dog"
+    wanted = tokenizer("snow red dog")["input_ids"]
+    assert TextTokens(tokenizer, most_tokens=5)([text]).ids == [wanted]
+
+
+def test_a_megabyte_of_words_is_not_read_to_its_end() -> None:
+    class Counting(TextTokens):
+        read = 0
+
+        def _ids(self, texts: list[str], *, truncation: bool) -> list[list[int]]:
+            self.read += sum(map(len, texts))
+            return super()._ids(texts, truncation=truncation)
+
+    tokens = Counting(bert_tokenizer(), most_tokens=6)
+    assert tokens(["two birds in the snow " * 50_000]).truncated.tolist() == [True]
+    assert tokens.read < 1000
 
 
 def test_flags_follow_repeated_texts() -> None:
