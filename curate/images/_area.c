@@ -75,6 +75,12 @@ static int make_taps(Taps *taps, Py_ssize_t source, Py_ssize_t target) {
     return 1;
 }
 
+static void free_taps(Taps *taps) {
+    free(taps->first);
+    free(taps->weight);
+    free(taps->spread);
+}
+
 /* Average a row; out gets one float more than the target's. */
 static inline void average_row_of(Py_ssize_t most, const float *restrict row, const Taps *taps,
                                   Py_ssize_t target, float *restrict out) {
@@ -150,10 +156,8 @@ static int shrink_picture(const uint8_t *source, Py_ssize_t height, Py_ssize_t w
         }
         store_row(target + y * out, sum, out);
     }
-    free(across.first);
-    free(across.weight);
-    free(down.first);
-    free(down.weight);
+    free_taps(&across);
+    free_taps(&down);
     free(floats);
     free(row);
     free(sum);

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import resource
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pytest
@@ -72,3 +75,18 @@ def test_the_compiled_loop_refuses_sizes_that_do_not_fit() -> None:
             _area.shrink(pixels, height, width, target, rows, columns)
     with pytest.raises(ValueError, match="do not shrink"):
         _area.shrink(bytes(2 * 3 * 3), 2, 3, bytearray(4 * 5 * 3), 4, 5)
+
+
+@compiled
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="reads Linux's own count")
+def test_the_compiled_loop_keeps_no_memory() -> None:
+    pixels = scene(3, width=400, height=300)
+
+    def held_after(calls: int) -> float:
+        for _ in range(calls):
+            area.shrink(pixels, 341, 256)
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+        return pages * resource.getpagesize() / 2**20
+
+    before = held_after(20)
+    assert held_after(1000) - before < 8, "a table forgotten at each call would be 16 MiB or more"
