@@ -22,6 +22,7 @@ from curate.pretrain.config import PretrainConfig
 from curate.recipe import Recipe
 
 _MADE_FROM = "made_from.json"
+_MAKING = "making.json"
 
 
 def after_passes(
@@ -70,8 +71,8 @@ def pretrain_on_selection(
 ) -> Mapping[str, Any]:
     """Train on a selection, below ``pretrain/``; returns what ``result.json`` says.
 
-    A model made from the same settings and selection is left as it is; an unfinished or outdated
-    one is replaced.
+    A model made from the same settings and selection is left as it is; an unfinished one of them is
+    gone on with, and an outdated one replaced.
 
     Raises:
         CurateError: settings, data or starting weights that do not fit.
@@ -88,9 +89,14 @@ def pretrain_on_selection(
     if marker.exists() and same_json(read_json(marker), made_from):
         there: dict[str, Any] = read_json(output / "result.json")
         return there
-    shutil.rmtree(output, ignore_errors=True)
+    making = output / _MAKING
+    if not (making.exists() and same_json(read_json(making), made_from)):
+        shutil.rmtree(output, ignore_errors=True)
+        write_json(making, made_from)
     reporter.step_done("pretrain", f"{config.name}: on {selection.selected:,} selected texts")
-    trained = pretrain(config, output, SelectionPairs(table, selection), reporter.say)
+    trained = pretrain(
+        config, output, SelectionPairs(table, selection, score=config.data.score), reporter.say
+    )
     write_json(marker, made_from)
     return {
         key: str(value) if isinstance(value, Path) else value

@@ -75,6 +75,7 @@ def run(
     """Run a recipe, or go on with it: the same command continues what was stopped."""
     from curate import recipe as recipes
     from curate.outcome import result_json
+    from curate.plan_view import print_cautions
     from curate.run import run as run_recipe
     from curate.terminal import Terminal, print_funnel, print_next, print_practice
 
@@ -83,6 +84,7 @@ def run(
     loaded = recipes.load(recipe, engine=engine, output=output, sets=sets)
     console = _console(as_json)
     console.print(f"{loaded.name}: {recipe} -> {loaded.output}", style="bold", highlight=False)
+    print_cautions(console, loaded)
     with Terminal(console) as terminal:
         reasons = [] if retry is None else [part.strip() for part in retry.split(",")]
         result = run_recipe(loaded, terminal, retry=[reason for reason in reasons if reason])
@@ -216,7 +218,8 @@ def pretrain_command(
         from curate.core.table import CommittedTable
 
         table = CommittedTable.open(run_folder)
-        source = SelectionPairs(table, Selection.open(run_folder, selection))
+        chosen = Selection.open(run_folder, selection)
+        source = SelectionPairs(table, chosen, score=config.data.score)
     pretrain(config, output, source, lambda line: click.echo(line, err=as_json))
     if as_json:
         click.echo((output / "result.json").read_text(encoding="utf-8"))

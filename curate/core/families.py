@@ -31,6 +31,7 @@ FAMILIES = {
     "selectors": "curate.stages.selectors",
     "sinks": "curate.sinks",
     "exporters": "curate.exporters",
+    "architectures": "curate.pretrain.architectures",
     "objectives": "curate.pretrain.objectives",
 }
 #: The families whose kinds stand in a recipe's ``stages``.

@@ -9,7 +9,7 @@ import bisect
 import glob
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -29,6 +29,8 @@ class TableConfig(FrozenConfig):
         image: column of encoded bytes, or of paths relative to the table's folder.
         captions: column of texts: a string, or a list of strings.
         uid: column that names the picture; None: the image's bytes do.
+        sources: column of where each text came from, shaped like ``captions``; None: unknown.
+        scores: column of how well each text fits, shaped like ``captions``; None: unknown.
         repeat: how many times an epoch passes over it.
     """
 
@@ -36,6 +38,8 @@ class TableConfig(FrozenConfig):
     image: str = "image"
     captions: str = "captions"
     uid: str | None = None
+    sources: str | None = None
+    scores: str | None = None
     repeat: int = Field(1, ge=1, le=100)
 
 
@@ -46,11 +50,15 @@ class Pair(NamedTuple):
         uid: the same for the same picture.
         image: encoded bytes.
         texts: at least one.
+        sources: where each text came from (``web``, ``synthetic``, ``human``); empty when unknown.
+        scores: how well each text fits, None where it was not judged; empty when unknown.
     """
 
     uid: str
     image: bytes
     texts: list[str]
+    sources: Sequence[str] = ()
+    scores: Sequence[float | None] = ()
 
 
 class PairSource(Protocol):
@@ -66,6 +74,14 @@ class PairSource(Protocol):
 
     def texts(self) -> Iterator[str]:
         """Yield every text once, in order, without reading pictures."""
+        ...
+
+    def num_texts(self) -> list[int]:
+        """Return the number of texts of every picture, without reading pictures."""
+        ...
+
+    def best_scores(self) -> list[float | None]:
+        """Return every picture's highest score, without reading pictures; None where unknown."""
         ...
 
 
@@ -86,6 +102,19 @@ class ListSource:
         """Yield every text once, in order."""
         for pair in self.pairs:
             yield from pair.texts
+
+    def num_texts(self) -> list[int]:
+        """Return the number of texts of every picture."""
+        return [len(pair.texts) for pair in self.pairs]
+
+    def best_scores(self) -> list[float | None]:
+        """Return every picture's highest score; None where it has none."""
+        return [best_score(pair.scores) for pair in self.pairs]
+
+
+def best_score(scores: Iterable[float | None]) -> float | None:
+    """Return the highest of the scores there are."""
+    return max((score for score in scores if score is not None), default=None)
 
 
 class TableSource(ListSource):
@@ -135,6 +164,14 @@ class ConcatSource:
         for source in self.sources:
             yield from source.texts()
 
+    def num_texts(self) -> list[int]:
+        """Return the number of texts of every picture."""
+        return [count for source in self.sources for count in source.num_texts()]
+
+    def best_scores(self) -> list[float | None]:
+        """Return every picture's highest score; None where it has none."""
+        return [score for source in self.sources for score in source.best_scores()]
+
 
 def open_tables(tables: Sequence[TableConfig]) -> PairSource:
     """Open tables as one source.
@@ -155,16 +192,29 @@ def _read_table(path: Path, config: TableConfig) -> list[Pair]:
     pairs = []
     for row in rows:
         body = _body(row[config.image], path.parent)
-        texts = row[config.captions]
-        texts = [texts] if isinstance(texts, str) else list(texts or [])
-        texts = [text.strip() for text in texts if text and text.strip()]
+        texts = _listed(row[config.captions])
+        beside = [_listed(row[name]) if name else [] for name in (config.sources, config.scores)]
+        if any(values and len(values) != len(texts) for values in beside):
+            raise SourceError(
+                f"{path}: a row has {len(texts)} captions, but not as many sources or scores"
+            )
+        kept = [place for place, text in enumerate(texts) if text and text.strip()]
+        sources, scores = (tuple(values[place] for place in kept if values) for values in beside)
         uid = str(row[config.uid]) if config.uid else hashlib.sha256(body).hexdigest()
-        pairs.append(Pair(uid, body, texts))
+        pairs.append(Pair(uid, body, [texts[place].strip() for place in kept], sources, scores))
     return pairs
 
 
+def _listed(value: Any) -> list[Any]:
+    """Return a cell as a list: several texts, one, or none."""
+    if value is None:
+        return []
+    return list(value) if isinstance(value, list | tuple) else [value]
+
+
 def _rows(path: Path, config: TableConfig) -> list[dict[str, Any]]:
-    columns = [config.image, config.captions, *([config.uid] if config.uid else [])]
+    further = (config.uid, config.sources, config.scores)
+    columns = [config.image, config.captions, *(name for name in further if name)]
     try:
         if path.suffix in (".jsonl", ".ndjson"):
             lines = path.read_text(encoding="utf-8").splitlines()

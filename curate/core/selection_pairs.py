@@ -9,11 +9,15 @@ from itertools import accumulate
 
 import pyarrow.compute as pc
 
-from curate.core.pairs import Pair
+from curate.core.errors import StoreError, nearest
+from curate.core.pairs import Pair, best_score
 from curate.core.selection import Selection
 from curate.core.table import CommittedTable
 
 _PARTITIONS_IN_MEMORY = 4
+
+_Text = tuple[str, str, float | None]
+"""A text, where it came from, its score."""
 
 
 class SelectionPairs:
@@ -24,13 +28,22 @@ class SelectionPairs:
     Args:
         table: the run's table.
         selection: one of its selections.
+        score: the score column that says how well a text fits; None: no scores are given.
 
     Raises:
-        StoreError: the selection was decided on another table.
+        StoreError: the selection was decided on another table, or there is no such column.
     """
 
-    def __init__(self, table: CommittedTable, selection: Selection) -> None:
+    def __init__(
+        self, table: CommittedTable, selection: Selection, *, score: str | None = None
+    ) -> None:
         selection.check(table)
+        if score is not None and score not in table.score_names:
+            raise StoreError(
+                f"no score column {score!r} in {table.store.root}: "
+                f"{nearest(score, table.score_names)}"
+            )
+        self._score = score
         self._table = table
         self._selection = selection
         counts = [self._count(number) for number in table.partitions]
@@ -52,18 +65,37 @@ class SelectionPairs:
         """Yield every selected text once, in source order."""
         for number in self._table.partitions:
             for texts in self._selected(number).values():
-                yield from texts
+                yield from (text for text, _, _ in texts)
+
+    def num_texts(self) -> list[int]:
+        """Return the number of selected texts of every picture."""
+        return [
+            len(texts)
+            for number in self._table.partitions
+            for texts in self._selected(number).values()
+        ]
+
+    def best_scores(self) -> list[float | None]:
+        """Return every picture's highest score among its selected texts; None where it has none."""
+        return [
+            best_score(score for _, _, score in texts)
+            for number in self._table.partitions
+            for texts in self._selected(number).values()
+        ]
 
     def _count(self, number: int) -> int:
         decisions = self._selection.decisions(number)
         return len(pc.unique(decisions.filter(pc.is_null(decisions["rejected"]))["row"]))
 
-    def _selected(self, number: int) -> dict[int, list[str]]:
+    def _selected(self, number: int) -> dict[int, list[_Text]]:
+        """Return the selected texts by row, rows in their order."""
         keep = pc.is_null(self._selection.decisions(number)["rejected"])
         texts = self._table.texts(number).filter(keep)
-        by_row: dict[int, list[str]] = {}
-        for row, text in zip(texts["row"].to_pylist(), texts["text"].to_pylist(), strict=True):
-            by_row.setdefault(row, []).append(text)
+        scores = texts[self._score].to_pylist() if self._score else [None] * len(texts)
+        beside = zip(texts["text"].to_pylist(), texts["source"].to_pylist(), scores, strict=True)
+        by_row: dict[int, list[_Text]] = {}
+        for row, said in zip(texts["row"].to_pylist(), beside, strict=True):
+            by_row.setdefault(row, []).append(said)
         return by_row
 
     def _partition(self, position: int) -> list[Pair]:
@@ -72,7 +104,7 @@ class SelectionPairs:
             by_row = self._selected(number)
             rows = self._table.rows(number, ["uid", "image"]).to_pylist()
             self._cache[position] = [
-                Pair(row["uid"], row["image"], by_row[row["row"]])
+                self._pair(row["uid"], row["image"], by_row[row["row"]])
                 for row in rows
                 if row["row"] in by_row
             ]
@@ -80,3 +112,7 @@ class SelectionPairs:
                 self._cache.popitem(last=False)
         self._cache.move_to_end(position)
         return self._cache[position]
+
+    def _pair(self, uid: str, image: bytes, said: list[_Text]) -> Pair:
+        texts, sources, scores = zip(*said, strict=True)
+        return Pair(uid, image, list(texts), sources, scores if self._score else ())

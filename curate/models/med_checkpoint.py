@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
     from curate.models.med import MedModel
+    from curate.models.pair_model import PairModel
 
 FILES = ("config.json", "model.safetensors", "tokenizer.json")
 
@@ -55,7 +56,7 @@ def load_med(folder: Path) -> tuple[MedModel, PreTrainedTokenizerFast]:
 
 
 def save_med(
-    folder: Path, model: MedModel, tokenizer: PreTrainedTokenizerFast, *, dtype: str = "float32"
+    folder: Path, model: PairModel, tokenizer: PreTrainedTokenizerFast, *, dtype: str = "float32"
 ) -> None:
     """Write a checkpoint into a folder, in the given precision; the model is left as it is."""
     import copy

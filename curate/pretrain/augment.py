@@ -1,4 +1,4 @@
-"""Random resized crop of a whole batch at once, on its device, in plain torch.
+"""Random resized crop and distortions of a whole batch at once, on its device, in plain torch.
 
 Shapes: B pictures, C channels, S side of the square.
 """
@@ -16,21 +16,29 @@ if TYPE_CHECKING:
 
 
 def augment(pixels_BCSS: Tensor, config: AugmentConfig, *, generator: torch.Generator) -> Tensor:
-    """Cut a random part out of every picture and stretch it to the picture's size.
+    """Cut a random part out of every picture, stretch it to the picture's size, and distort it.
 
     Args:
         pixels_BCSS: uint8 squares.
-        config: how much is cut.
+        config: how much is cut, and what distorts.
         generator: source of chance, on the CPU, so that a seed means the same on every device.
 
     Returns:
         uint8, of the same shape; the very same tensor when the config does nothing.
     """
+    from curate.pretrain.rand_augment import rand_augment
+
+    if config.crops:
+        pixels_BCSS = _crop(pixels_BCSS, config, generator)
+    for _ in range(config.rand_augment):
+        pixels_BCSS = rand_augment(pixels_BCSS, config.rand_magnitude, generator=generator)
+    return pixels_BCSS
+
+
+def _crop(pixels_BCSS: Tensor, config: AugmentConfig, generator: torch.Generator) -> Tensor:
     import torch
     import torch.nn.functional as F
 
-    if config.does_nothing:
-        return pixels_BCSS
     num = len(pixels_BCSS)
     uniform = torch.rand(5, num, generator=generator)
     area = config.crop_area[0] + (config.crop_area[1] - config.crop_area[0]) * uniform[0]

@@ -1,4 +1,4 @@
-"""The order of an epoch: shuffled, one text a picture, texts of like length together.
+"""The order of an epoch: shuffled, texts of like length together.
 
 Texts of like length waste no work on padding, and leave ITC and ITM no length to tell a foreign
 text by.
@@ -10,33 +10,36 @@ Shapes: B pairs, L text tokens.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from curate.pretrain.data import Pair, PairSource
+from curate.pretrain.mixing import Sample, image_id, text_of
+from curate.pretrain.sections import TextsConfig
 
 if TYPE_CHECKING:
     from torch import Tensor
     from transformers import PreTrainedTokenizerFast
 
-#: Batches that are cut from one sorted stretch of the shuffled pictures.
+#: Batches that are cut from one sorted stretch of the shuffled samples.
 _STRETCH = 8
 
 
 @dataclass(frozen=True)
 class TextBatch:
-    """The texts of one step, and whose they are.
+    """The texts of one step, whose they are, and the pictures' bytes.
 
     Attributes:
         indices: numbers of the pictures in the source.
+        bodies: their encoded bytes.
         ids_BL: token ids, [CLS] first.
         mask_BL: 1 where there is a token.
         image_ids_B: equal where two pictures have the same uid.
     """
 
     indices: list[int]
+    bodies: list[bytes]
     ids_BL: Tensor
     mask_BL: Tensor
     image_ids_B: Tensor
@@ -44,44 +47,68 @@ class TextBatch:
 
 def epoch_batches(
     source: PairSource,
-    usable: Sequence[int],
+    samples: Sequence[Sample],
     tokenizer: PreTrainedTokenizerFast,
     *,
     batch_size: int,
     max_tokens: int,
     seed: int,
     epoch: int,
+    texts: TextsConfig | None = None,
+    skip: int = 0,
 ) -> Iterator[TextBatch]:
     """Yield an epoch's batches; the same seed and epoch give the same ones.
 
-    Of a picture with several texts each epoch takes another, in turn. A last batch of a single
-    pair is left out: ITC and ITM have nothing to compare it with.
+    A last batch of a single pair is left out: ITC and ITM have nothing to compare it with.
+
+    Args:
+        source: where pictures and texts are read.
+        samples: what an epoch passes over.
+        tokenizer: the model's.
+        batch_size: pairs of a batch.
+        max_tokens: longest text, special tokens included.
+        seed: the recipe's.
+        epoch: number of the pass, from 0.
+        texts: how texts are mixed; in turn when None.
+        skip: batches that were seen before. They are not read again, as far as whole stretches go.
     """
     import torch
 
+    mixing = texts or TextsConfig()
     generator = torch.Generator().manual_seed(seed * 1_000_003 + epoch)
-    order = [usable[row] for row in torch.randperm(len(usable), generator=generator).tolist()]
+    order = torch.randperm(len(samples), generator=generator).tolist()
     for start in range(0, len(order), batch_size * _STRETCH):
-        stretch = order[start : start + batch_size * _STRETCH]
-        pairs = source.read(stretch)
-        texts = [_text_of(pair, epoch) for pair in pairs]
-        encoded = tokenizer(texts, truncation=True, max_length=max_tokens)["input_ids"]
+        stretch = [samples[row] for row in order[start : start + batch_size * _STRETCH]]
+        num_cuts = -(-len(stretch) // batch_size)
+        cut_order = torch.randperm(num_cuts, generator=generator).tolist()
+        if skip >= (num := num_batches(len(stretch), batch_size)):
+            skip -= num
+            continue
+        pairs = source.read([sample.picture for sample in stretch])
+        shown = [
+            text_of(pair, sample, mixing, epoch=epoch, seed=seed)
+            for pair, sample in zip(pairs, stretch, strict=True)
+        ]
+        encoded = tokenizer(shown, truncation=True, max_length=max_tokens)["input_ids"]
         by_length = sorted(range(len(stretch)), key=lambda row: len(encoded[row]))
-        cuts = [by_length[cut : cut + batch_size] for cut in range(0, len(by_length), batch_size)]
-        for number in torch.randperm(len(cuts), generator=generator).tolist():
-            rows = cuts[number]
-            if len(rows) > 1:
-                yield _batch(rows, stretch, pairs, encoded, pad=tokenizer.pad_token_id)
+        for number in cut_order:
+            rows = by_length[number * batch_size : (number + 1) * batch_size]
+            if len(rows) == 1:
+                continue
+            if skip:
+                skip -= 1
+                continue
+            yield _batch(rows, stretch, pairs, encoded, pad=tokenizer.pad_token_id)
 
 
-def num_batches(num_pictures: int, batch_size: int) -> int:
+def num_batches(num_samples: int, batch_size: int) -> int:
     """Return the number of batches that ``epoch_batches`` yields."""
-    whole, rest = divmod(num_pictures, batch_size)
+    whole, rest = divmod(num_samples, batch_size)
     return whole + (rest > 1)
 
 
 def _batch(
-    rows: list[int], stretch: list[int], pairs: list[Pair], encoded: list[list[int]], *, pad: int
+    rows: list[int], stretch: list[Sample], pairs: list[Pair], encoded: list[list[int]], *, pad: int
 ) -> TextBatch:
     import torch
 
@@ -91,13 +118,6 @@ def _batch(
     for line, row in enumerate(rows):
         ids[line, : len(encoded[row])] = torch.tensor(encoded[row])
         mask[line, : len(encoded[row])] = 1
-    image_ids = torch.tensor([_image_id(pairs[row].uid) for row in rows], dtype=torch.int64)
-    return TextBatch([stretch[row] for row in rows], ids, mask, image_ids)
-
-
-def _text_of(pair: Pair, epoch: int) -> str:
-    return pair.texts[(_image_id(pair.uid) + epoch) % len(pair.texts)]
-
-
-def _image_id(uid: str) -> int:
-    return int.from_bytes(hashlib.sha256(uid.encode()).digest()[:8], "little", signed=True)
+    image_ids = torch.tensor([image_id(pairs[row].uid) for row in rows], dtype=torch.int64)
+    indices = [stretch[row].picture for row in rows]
+    return TextBatch(indices, [pairs[row].image for row in rows], ids, mask, image_ids)

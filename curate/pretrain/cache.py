@@ -5,7 +5,7 @@ Shapes: B pictures, C channels, S side of the square, M image tokens, W width of
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Protocol
 
@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from curate.models.med import MedModel
+    from curate.models.pair_model import PairModel
+    from curate.pretrain.batch import TextBatch
 
 _CHUNK = 64
 #: Pictures encoded at once: few on a CPU, whose caches a bigger batch outgrows.
@@ -31,58 +32,47 @@ Tell = Callable[[str, int, int], None]
 
 
 class Images(Protocol):
-    """Gives the adapted image tokens of pictures by number."""
+    """Gives a batch's pictures: ``load`` in a thread beside the model, ``encode`` through it."""
 
     usable: list[int]
     """Numbers of the pictures that can be decoded, as far as that is known before training."""
 
-    def tokens(
-        self, model: MedModel, indices: Sequence[int], *, generator: torch.Generator
-    ) -> tuple[Tensor, list[bool]]:
-        """Return image tokens [B', M, D] of those that decode, and which of the B did."""
+    def load(self, batch: TextBatch, *, generator: torch.Generator) -> tuple[Tensor, list[bool]]:
+        """Return what ``encode_loaded`` takes, of those that decode, and which of the B did."""
         ...
 
 
 class DecodedAnew:
-    """Reads and decodes the pictures of every step, in threads."""
+    """Decodes the pictures of every step, in threads."""
 
-    def __init__(self, source: PairSource, config: PretrainConfig) -> None:
-        self.source = source
-        self.config = config
+    def __init__(self, source: PairSource, *, size: int) -> None:
+        self.size = size
         self.usable = list(range(len(source)))
         self.pool = ThreadPoolExecutor(_DECODERS, thread_name_prefix="decode")
 
-    def tokens(
-        self, model: MedModel, indices: Sequence[int], *, generator: torch.Generator
-    ) -> tuple[Tensor, list[bool]]:
-        """Return image tokens [B', M, D] of those that decode, and which of the B did."""
+    def load(self, batch: TextBatch, *, generator: torch.Generator) -> tuple[Tensor, list[bool]]:
+        """Return squares [B', C, S, S] of those that decode, and which of the B did."""
         import torch
 
-        size = model.config.image_size
-        bodies = [pair.image for pair in self.source.read(indices)]
-        squares = list(self.pool.map(lambda body: decode_square(body, size), bodies))
+        del generator
+        squares = list(self.pool.map(lambda body: decode_square(body, self.size), batch.bodies))
         good = [square for square in squares if square is not None]
-        kept = [square is not None for square in squares]
-        empty = torch.empty(0, 3, size, size, dtype=torch.uint8)
-        return _encode(model, torch.stack(good) if good else empty, self.config, generator), kept
+        empty = torch.empty(0, 3, self.size, self.size, dtype=torch.uint8)
+        return torch.stack(good) if good else empty, [square is not None for square in squares]
 
 
 class KeptPixels:
     """Holds every picture as a decoded square in memory."""
 
-    def __init__(
-        self, source: PairSource, config: PretrainConfig, *, size: int, tell: Tell
-    ) -> None:
-        self.config = config
+    def __init__(self, source: PairSource, *, size: int, tell: Tell) -> None:
         self.pixels_NCSS, self.usable = _decode_all(source, size, tell)
         self.row = {index: row for row, index in enumerate(self.usable)}
 
-    def tokens(
-        self, model: MedModel, indices: Sequence[int], *, generator: torch.Generator
-    ) -> tuple[Tensor, list[bool]]:
-        """Return image tokens [B, M, D]; all of them decode."""
-        rows = [self.row[index] for index in indices]
-        return _encode(model, self.pixels_NCSS[rows], self.config, generator), [True] * len(rows)
+    def load(self, batch: TextBatch, *, generator: torch.Generator) -> tuple[Tensor, list[bool]]:
+        """Return squares [B, C, S, S]; all of them decode."""
+        del generator
+        rows = [self.row[index] for index in batch.indices]
+        return self.pixels_NCSS[rows], [True] * len(rows)
 
 
 class KeptTokens:
@@ -92,7 +82,7 @@ class KeptTokens:
     """
 
     def __init__(
-        self, source: PairSource, config: PretrainConfig, model: MedModel, *, tell: Tell
+        self, source: PairSource, config: PretrainConfig, model: PairModel, *, tell: Tell
     ) -> None:
         import torch
 
@@ -115,21 +105,27 @@ class KeptTokens:
                     "encoding pictures", view * len(pixels) + start + len(part), shape[0] * shape[1]
                 )
 
-    def tokens(
-        self, model: MedModel, indices: Sequence[int], *, generator: torch.Generator
-    ) -> tuple[Tensor, list[bool]]:
-        """Return image tokens [B, M, D]; all of them decode."""
+    def load(self, batch: TextBatch, *, generator: torch.Generator) -> tuple[Tensor, list[bool]]:
+        """Return the tower's tokens [B, M, W]; all pictures decode."""
         import torch
 
-        rows = torch.tensor([self.row[index] for index in indices])
+        rows = torch.tensor([self.row[index] for index in batch.indices])
         view = torch.randint(len(self.kept_VNMW), (len(rows),), generator=generator)
-        kept_BMW = self.kept_VNMW[view, rows].to(model.device, torch.float32)
-        tokens: Tensor = model.image_adapter(kept_BMW)
-        return tokens, [True] * len(rows)
+        return self.kept_VNMW[view, rows], [True] * len(rows)
+
+
+def encode_loaded(model: PairModel, loaded: Tensor) -> Tensor:
+    """Return image tokens [B, M, D] of squares [B, C, S, S], or of the tower's tokens [B, M, W]."""
+    import torch
+
+    if loaded.dtype == torch.uint8:
+        return model.encode_images(loaded)
+    tokens: Tensor = model.image_adapter(loaded.float())
+    return tokens
 
 
 def open_images(
-    source: PairSource, config: PretrainConfig, model: MedModel, *, tell: Tell
+    source: PairSource, config: PretrainConfig, model: PairModel, *, tell: Tell
 ) -> Images:
     """Open the kind of cache the recipe asks for; fills it.
 
@@ -138,21 +134,14 @@ def open_images(
     """
     images: Images
     if config.data.cache == "pixels":
-        images = KeptPixels(source, config, size=model.config.image_size, tell=tell)
+        images = KeptPixels(source, size=model.config.image_size, tell=tell)
     elif config.data.cache == "image_tokens":
         images = KeptTokens(source, config, model, tell=tell)
     else:
-        images = DecodedAnew(source, config)
+        images = DecodedAnew(source, size=model.config.image_size)
     if not images.usable:
         raise SourceError(f"none of the {len(source)} pictures can be decoded")
     return images
-
-
-def _encode(
-    model: MedModel, pixels_BCSS: Tensor, config: PretrainConfig, generator: torch.Generator
-) -> Tensor:
-    pixels = pixels_BCSS.to(model.device, non_blocking=True)
-    return model.encode_images(augment(pixels, config.augment, generator=generator))
 
 
 def _decode_all(source: PairSource, size: int, tell: Tell) -> tuple[Tensor, list[int]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,11 +13,11 @@ from curate.core.atomic import storage_errors
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
-    from curate.models.med import MedModel
+    from curate.models.pair_model import PairModel
 
 
 def save_checkpoint(
-    folder: Path, model: MedModel, tokenizer: PreTrainedTokenizerFast, *, dtype: str
+    folder: Path, model: PairModel, tokenizer: PreTrainedTokenizerFast, *, dtype: str
 ) -> None:
     """Write config.json, model.safetensors and the tokenizer; an older folder is replaced.
 
@@ -32,11 +33,25 @@ def save_checkpoint(
     """
     from curate.models.med_checkpoint import save_med
 
+    write_folder(folder, lambda temporary: save_med(temporary, model, tokenizer, dtype=dtype))
+
+
+def write_folder(folder: Path, write: Callable[[Path], object]) -> None:
+    """Write a folder under a temporary name and rename it; an older one is replaced.
+
+    Args:
+        folder: the final name.
+        write: gets the temporary folder, empty.
+
+    Raises:
+        StorageFull: no room left.
+        StoreError: no permission.
+    """
     temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
     with storage_errors(folder):
         temporary.mkdir(parents=True)
         try:
-            save_med(temporary, model, tokenizer, dtype=dtype)
+            write(temporary)
             if folder.exists():
                 shutil.rmtree(folder)
             temporary.rename(folder)

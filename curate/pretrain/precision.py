@@ -22,6 +22,18 @@ def autocast(device: torch.device, precision: str) -> contextlib.AbstractContext
     """Return the context of a forward pass: ``auto`` is bf16 on a GPU and fp32 elsewhere."""
     import torch
 
+    if precision == "fp16":
+        return torch.autocast(device.type, torch.float16)
     if precision == "bf16" or (precision == "auto" and device.type == "cuda"):
         return torch.autocast(device.type, torch.bfloat16)
     return contextlib.nullcontext()
+
+
+def build_scaler(device: torch.device, precision: str) -> torch.amp.GradScaler | None:
+    """Return what scales losses so that small gradients survive fp16; None for the others.
+
+    A step whose gradients overflow is left out and the scale halved.
+    """
+    import torch
+
+    return torch.amp.GradScaler(device.type) if precision == "fp16" else None

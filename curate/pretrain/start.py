@@ -2,65 +2,118 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from curate.core.errors import ModelError
+from curate.core.errors import ModelError, nearest
 from curate.models.med_checkpoint import load_med, quiet_transformers
-from curate.pretrain.config import ImageStart, StartConfig, TextStart
+from curate.models.pair_checkpoint import load_pair_model
+from curate.pretrain.architectures._base import ArchitectureConfig, BertWeights
+from curate.pretrain.architectures.med import Config as Med
+from curate.pretrain.resize_positions import fit_positions
+from curate.pretrain.sections import ImageStart, StartConfig, TextStart
 
 if TYPE_CHECKING:
     from torch import Tensor
     from transformers import PreTrainedTokenizerFast
 
-    from curate.models.med import MedModel
+    from curate.models.pair_model import PairModel
 
-_ATTENTION = (
-    ("self.query", "query"),
-    ("self.key", "key"),
-    ("self.value", "value"),
-    ("output.dense", "output"),
-)
+
+@dataclass(frozen=True)
+class Started:
+    """What training starts from.
+
+    Attributes:
+        model: on the CPU.
+        tokenizer: its tokenizer.
+        pretrained: names of the parameters that do not begin by chance.
+    """
+
+    model: PairModel
+    tokenizer: PreTrainedTokenizerFast
+    pretrained: frozenset[str]
 
 
 def start_model(
-    config: StartConfig, texts: Iterable[str]
-) -> tuple[MedModel, PreTrainedTokenizerFast]:
+    config: StartConfig, texts: Iterable[str], architecture: ArchitectureConfig | None = None
+) -> Started:
     """Build the model and its tokenizer; new weights come from torch's global seed.
 
     Args:
         config: the recipe's ``start``.
         texts: the training texts, from which the vocabulary is chosen.
+        architecture: the recipe's; MED when None.
 
     Raises:
         ModelError: starting weights that are missing, or that do not fit.
     """
-    from curate.models.med import MedModel
-    from curate.models.med_config import MedConfig
     from curate.models.med_tokenizer import build_tokenizer, word_pieces
 
+    able = architecture or Med()
     if config.from_ is not None:
-        return load_med(config.from_)
+        return _from_checkpoint(able, config.from_, config.image_size)
     settings = dict(config.model)
-    base = _BertWeights(config.text) if config.text else None
     if config.image is not None:
         settings |= _image_settings(config.image)
+    base = _Bert(config.text) if config.text else None
     if base is not None:
-        settings |= base.settings()
+        settings |= able.text_settings(base.config, num_layers=len(base.layers))
         pieces = base.pieces(texts, config.vocabulary)
     else:
         pieces = word_pieces(texts, config.vocabulary or 0)
     tokenizer = build_tokenizer(pieces)
+    model = new_model(able, {**settings, "vocab_size": len(tokenizer)})
+    pretrained: set[str] = set()
+    if base is not None:
+        pretrained |= base.load_into(model, able, tokenizer)
+    if config.image is not None:
+        pretrained |= _load_image(model, config.image)
+    return Started(model, tokenizer, frozenset(pretrained))
+
+
+def new_model(architecture: ArchitectureConfig, settings: dict[str, Any]) -> PairModel:
+    """Build a model with new weights.
+
+    Raises:
+        ModelError: a setting that the architecture does not have, or a value outside its range.
+    """
+    model_class = architecture.model_class()
+    config_class = model_class.config_class
+    known = _fields(config_class)
+    unknown = [name for name in settings if name not in known]
+    if unknown:
+        raise ModelError(
+            f"start.model: {architecture.kind} has no setting {unknown[0]!r}: "
+            f"{nearest(unknown[0], known)}"
+        )
     try:
-        model = MedModel(MedConfig(vocab_size=len(tokenizer), **settings))
+        model: PairModel = model_class(config_class(**settings))
     except (TypeError, ValueError) as error:
         raise ModelError(f"start.model does not make a model: {error}") from error
-    if base is not None:
-        base.load_into(model, tokenizer)
-    if config.image is not None:
-        _load_image(model, config.image)
-    return model, tokenizer
+    return model
+
+
+def _fields(config_class: Any) -> Sequence[str]:
+    """Return the settings that a config class itself declares."""
+    return [name for name in config_class.__annotations__ if name != "model_type"]
+
+
+def _from_checkpoint(
+    architecture: ArchitectureConfig, folder: Path, image_size: int | None
+) -> Started:
+    """Load a whole checkpoint, for another picture size where one is asked for."""
+    model_class = architecture.model_class()
+    model, tokenizer = load_pair_model(folder, (model_class.config_class.model_type,))
+    if image_size is not None and image_size != model.config.image_size:
+        known = _fields(model_class.config_class)
+        settings = {name: getattr(model.config, name) for name in known}
+        larger = new_model(architecture, {**settings, "image_size": image_size})
+        larger.load_state_dict(fit_positions(model.state_dict(), larger.state_dict()))
+        model = larger
+    return Started(model, tokenizer, frozenset(name for name, _ in model.named_parameters()))
 
 
 def _image_settings(image: ImageStart) -> dict[str, Any]:
@@ -78,20 +131,35 @@ def _image_settings(image: ImageStart) -> dict[str, Any]:
     return {"image_tower": "efficientnet_lite", "image_mean": [127.0] * 3, "image_std": [128.0] * 3}
 
 
-def _load_image(model: MedModel, image: ImageStart) -> None:
+def _load_image(model: PairModel, image: ImageStart) -> set[str]:
+    """Load the image tower's weights; returns the names of what was loaded."""
     from curate.models.efficientnet_lite import from_imagenet_names
 
     if image.kind == "med":
         other = load_med(image.path)[0]
-        model.image_tower.load_state_dict(other.image_tower.state_dict())
-        model.image_adapter.load_state_dict(other.image_adapter.state_dict())
-        return
+        parts = {"image_tower": other.image_tower, "image_adapter": other.image_adapter}
+        state = {
+            f"{part}.{name}": value
+            for part, module in parts.items()
+            for name, value in module.state_dict().items()
+        }
+    else:
+        weights = from_imagenet_names(_tensors(image.path))
+        state = {f"image_tower.{name}": value for name, value in weights.items()}
+    wanted = {name for name in model.state_dict() if name.split(".")[0] in _top_names(state)}
     try:
-        model.image_tower.load_state_dict(from_imagenet_names(_tensors(image.path)))
+        if wanted != set(state):
+            odd = min(wanted ^ set(state))
+            raise RuntimeError(f"{odd} is {'missing' if odd in wanted else 'not one of them'}")
+        model.load_state_dict(state, strict=False)
     except RuntimeError as error:
-        raise ModelError(
-            f"{image.path} does not hold EfficientNet-Lite0's weights: {error}"
-        ) from error
+        what = "EfficientNet-Lite0's weights" if image.kind != "med" else "such a tower"
+        raise ModelError(f"{image.path} does not hold {what}: {error}") from error
+    return set(state)
+
+
+def _top_names(state: dict[str, Tensor]) -> set[str]:
+    return {name.split(".")[0] for name in state}
 
 
 def _tensors(path: Path) -> dict[str, Tensor]:
@@ -105,8 +173,8 @@ def _tensors(path: Path) -> dict[str, Tensor]:
         raise ModelError(f"{path} cannot be read as safetensors: {error}") from error
 
 
-class _BertWeights:
-    """A BERT-shaped checkpoint, and how its parts map to MED's text transformer."""
+class _Bert:
+    """A BERT-shaped checkpoint folder, and which of its layers and word pieces are taken."""
 
     def __init__(self, start: TextStart) -> None:
         import json
@@ -128,57 +196,30 @@ class _BertWeights:
                 f"{start.path} has layers 0 to {num_layers - 1}; asked for {self.layers}"
             )
 
-    def settings(self) -> dict[str, Any]:
-        """Return the model settings that these weights decide."""
-        names = ("hidden_size", "num_attention_heads", "intermediate_size", "layer_norm_eps")
-        return {
-            **{name: self.config[name] for name in names},
-            "num_hidden_layers": len(self.layers),
-        }
-
     def pieces(self, texts: Iterable[str], size: int | None) -> list[str]:
         """Return the word pieces to keep."""
         from curate.models.med_tokenizer import prune_pieces
 
         return prune_pieces(self.tokenizer, texts, size or len(self.tokenizer))
 
-    def load_into(self, model: MedModel, tokenizer: PreTrainedTokenizerFast) -> None:
-        """Copy the weights; [ENC] and [DEC] begin as [CLS]."""
+    def load_into(
+        self,
+        model: PairModel,
+        architecture: ArchitectureConfig,
+        tokenizer: PreTrainedTokenizerFast,
+    ) -> set[str]:
+        """Copy the weights, [ENC] and [DEC] as [CLS]; returns the names of what was loaded."""
+        ids = self.tokenizer.get_vocab()
+        pieces = tokenizer.convert_ids_to_tokens(range(len(tokenizer)))
+        rows = [ids.get(piece, ids["[CLS]"]) for piece in pieces]
+        bert = BertWeights(self.weights, self.layers, rows)
         try:
-            model.text.load_state_dict(self._text_state(model, tokenizer), strict=False)
+            state = architecture.text_state(model, bert)
+            if state is None:
+                raise ModelError(
+                    f"start.text: the text side of {architecture.kind} is not shaped like BERT"
+                )
+            model.load_state_dict(state, strict=False)
         except (KeyError, RuntimeError) as error:
             raise ModelError(f"{self.path} is not shaped like BERT: {error}") from error
-
-    def _text_state(self, model: MedModel, tokenizer: PreTrainedTokenizerFast) -> dict[str, Tensor]:
-        import torch
-
-        weights = self.weights
-        ids = self.tokenizer.get_vocab()
-        rows = [
-            ids.get(piece, ids["[CLS]"])
-            for piece in tokenizer.convert_ids_to_tokens(range(len(tokenizer)))
-        ]
-        kind_of_text = weights["embeddings.token_type_embeddings.weight"][0]
-        num = model.config.max_text_tokens
-        state = {
-            "words.weight": weights["embeddings.word_embeddings.weight"][torch.tensor(rows)],
-            "positions.weight": weights["embeddings.position_embeddings.weight"][:num]
-            + kind_of_text,
-        }
-        state |= _pair(weights, "embeddings.LayerNorm", "norm")
-        for ours, theirs in enumerate(self.layers):
-            old, new = f"encoder.layer.{theirs}", f"layers.{ours}"
-            for use in ("encoder_attention", "decoder_attention"):
-                for bert, med in _ATTENTION:
-                    state |= _pair(
-                        weights, f"{old}.attention.{bert}", f"{new}.{use}.attention.{med}"
-                    )
-                state |= _pair(weights, f"{old}.attention.output.LayerNorm", f"{new}.{use}.norm")
-            state |= _pair(weights, f"{old}.intermediate.dense", f"{new}.widen")
-            state |= _pair(weights, f"{old}.output.dense", f"{new}.narrow")
-            state |= _pair(weights, f"{old}.output.LayerNorm", f"{new}.norm")
-        return state
-
-
-def _pair(weights: dict[str, Tensor], old: str, new: str) -> dict[str, Tensor]:
-    return {f"{new}.{part}": weights[f"{old}.{part}"] for part in ("weight", "bias")}
+        return set(state)

@@ -1,38 +1,40 @@
 """The training loop: plain torch, one process, one device.
 
-Shapes: B pairs, M image tokens, D width.
+A training that was killed goes on from its last state by the same command, and ends with the same
+weights: a step's data and chance hang on its number alone, and the state holds the rest.
 """
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
-import json
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from curate.core.atomic import storage_errors, write_json
-from curate.core.errors import RecipeError, StoreError
-from curate.pretrain.batch import TextBatch, epoch_batches, num_batches
-from curate.pretrain.cache import Images, open_images
+from curate.core.errors import Problem, RecipeError, StoreError
+from curate.pretrain.ahead import Ahead
+from curate.pretrain.cache import open_images
 from curate.pretrain.checkpoint import save_checkpoint
 from curate.pretrain.config import PretrainConfig
+from curate.pretrain.course import Course, Step
 from curate.pretrain.data import PairSource, open_tables
+from curate.pretrain.interrupt import StopAsked
+from curate.pretrain.metrics import Metrics
 from curate.pretrain.optim import build_optimizer, set_rate
-from curate.pretrain.precision import autocast, pick_device
-from curate.pretrain.start import start_model
+from curate.pretrain.precision import pick_device
+from curate.pretrain.recompute import recompute_activations
+from curate.pretrain.start import Started, start_model
+from curate.pretrain.state import made_of, read_state, remove_state, write_state
+from curate.pretrain.step import LOADING, Stepper, chance
 
 if TYPE_CHECKING:
     from torch import Tensor
-    from transformers import PreTrainedTokenizerFast
-
-    from curate.models.med import MedModel
 
 Echo = Callable[[str], None]
 
@@ -45,15 +47,17 @@ class PretrainResult:
 
     Attributes:
         model: the checkpoint folder.
+        exports: folders of the same model as classes of transformers, by class name.
         metrics: the JSONL file of losses.
         pictures: pictures trained on.
         dropped: pictures that could not be decoded.
         steps: optimizer steps.
-        seconds: the loop's time.
+        seconds: the loop's time since it (re)started.
         losses: of the last logged steps, by objective; ``loss`` is the weighted sum.
     """
 
     model: Path
+    exports: dict[str, Path]
     metrics: Path
     pictures: int
     dropped: int
@@ -65,7 +69,7 @@ class PretrainResult:
 def pretrain(
     recipe: PretrainConfig, output: Path, source: PairSource | None = None, echo: Echo = print
 ) -> PretrainResult:
-    """Train a model and write it to ``output/model``.
+    """Train a model and write it to ``output/model``; go on where an earlier call was stopped.
 
     Beside it go ``metrics.jsonl`` (step, epoch, losses, rate, images a second), ``recipe.yaml``
     and ``result.json``. The same recipe, data and machine give the same model.
@@ -79,42 +83,56 @@ def pretrain(
     Raises:
         RecipeError: neither tables nor a source, or both.
         SourceError: tables that cannot be read, or hold nothing to train on.
-        ModelError: starting weights that are missing or do not fit.
-        StoreError: the output folder holds a model already, or cannot be written.
+        ModelError: starting weights that are missing or do not fit; a loss that is no number.
+        StoreError: the output folder holds a model already, or an unfinished training of something
+            else, or cannot be written.
+        KeyboardInterrupt: stopped on request; the state is saved.
     """
     if (source is None) == (not recipe.data.tables):
         given = (
             "no pairs: give data.tables" if source is None else "pairs twice: leave out data.tables"
         )
-        raise RecipeError(recipe.name, [_problem(given)])
+        raise RecipeError(recipe.name, [Problem(given, key="data.tables")])
     if (output / "model").exists():
         raise StoreError(f"{output / 'model'} is there already: remove it, or give another folder")
     source = source if source is not None else open_tables(recipe.data.tables)
+    made = made_of(recipe, source)
+    state = read_state(output, made)
     with storage_errors(output):
         output.mkdir(parents=True, exist_ok=True)
         plain = yaml.safe_dump(recipe.model_dump(mode="json", by_alias=True), sort_keys=False)
         (output / "recipe.yaml").write_text(plain, encoding="utf-8")
-    with _seeded(recipe.seed):
-        model, tokenizer = start_model(recipe.start, source.texts())
-        model.to(pick_device(recipe.device))
-        size = sum(parameter.numel() for parameter in model.parameters())
-        echo(f"model: {size / 1e6:.1f} M parameters, on {model.device}")
-        trainer = Trainer(recipe, model, tokenizer, source, echo)
-        with (output / "metrics.jsonl").open("w", encoding="utf-8") as metrics:
-            losses = trainer.run(metrics)
+        if state is None:
+            (output / "metrics.jsonl").unlink(missing_ok=True)
+    with _seeded(recipe.seed, pick_device(recipe.device)):
+        started = start_model(recipe.start, source.texts(), recipe.architecture)
+        started.model.to(pick_device(recipe.device))
+        size = sum(parameter.numel() for parameter in started.model.parameters())
+        echo(f"model: {size / 1e6:.1f} M parameters, on {started.model.device}")
+        trainer = Trainer(recipe, started, source, output, echo)
+        losses = trainer.run(made, state)
+    return _write_result(recipe, trainer, output, losses, echo)
+
+
+def _write_result(
+    recipe: PretrainConfig, trainer: Trainer, output: Path, losses: dict[str, float], echo: Echo
+) -> PretrainResult:
+    model, tokenizer = trainer.started.model, trainer.started.tokenizer
     save_checkpoint(output / "model", model, tokenizer, dtype=recipe.save_dtype)
     result = PretrainResult(
         output / "model",
+        {},
         output / "metrics.jsonl",
         pictures=len(trainer.images.usable) - len(trainer.broken),
-        dropped=len(source) - len(trainer.images.usable) + len(trainer.broken),
-        steps=trainer.steps,
+        dropped=len(trainer.source) - len(trainer.images.usable) + len(trainer.broken),
+        steps=trainer.course.steps,
         seconds=trainer.seconds,
         losses=losses,
     )
     write_json(
         output / "result.json", {k: _plain(v) for k, v in dataclasses.asdict(result).items()}
     )
+    remove_state(output)
     echo(f"model written to {result.model}")
     return result
 
@@ -125,88 +143,123 @@ class Trainer:
     def __init__(
         self,
         recipe: PretrainConfig,
-        model: MedModel,
-        tokenizer: PreTrainedTokenizerFast,
+        started: Started,
         source: PairSource,
+        output: Path,
         echo: Echo,
     ) -> None:
-        import torch
-
-        self.recipe, self.model, self.tokenizer, self.source = recipe, model, tokenizer, source
+        self.recipe, self.started, self.source, self.output = recipe, started, source, output
         self.echo = echo
         self.told = time.monotonic()
         self.broken: set[int] = set()
-        self.generator = torch.Generator().manual_seed(recipe.seed)
-        self.optimizer = build_optimizer(model, recipe.optim)
+        model = started.model
+        optimizer = build_optimizer(model, recipe.optim, pretrained=started.pretrained)
         model.eval()
-        self.images: Images = open_images(source, recipe, model, tell=self._tell)
-        self.steps = recipe.epochs * num_batches(len(self.images.usable), recipe.batch_size)
+        self.images = open_images(source, recipe, model, tell=self._tell)
+        longest = min(recipe.data.max_text_tokens, model.config.max_text_tokens)
+        self.course = Course(
+            recipe, source, self.images.usable, started.tokenizer, max_tokens=longest
+        )
+        self.stepper = Stepper(recipe, model, optimizer)
+        if recipe.gradient_checkpointing:
+            recompute_activations(model)
         self.seconds = 0.0
 
-    def run(self, metrics: IO[str]) -> dict[str, float]:
-        """Train; returns the last logged losses."""
-        self.model.train()
-        started = time.monotonic()
-        log = _Log(metrics, self.recipe.log_every, last=self.steps - 1)
-        for step, (epoch, batch) in enumerate(self._batches()):
-            rate = set_rate(self.optimizer, self.recipe.optim, step=step, steps=self.steps)
-            losses = self._step(batch, epoch)
-            self._tell(
-                f"epoch {epoch + 1}/{self.recipe.epochs}, {log.line()}", step + 1, self.steps
-            )
-            log.add(step, losses, pictures=len(batch.indices), epoch=epoch, lr=rate)
-        self.model.eval()
-        self.seconds = time.monotonic() - started
-        return log.shown
+    def run(self, made: dict[str, Any], state: dict[str, Any] | None) -> dict[str, float]:
+        """Train to the end; returns the last logged losses.
 
-    def _batches(self) -> Iterator[tuple[int, TextBatch]]:
-        for epoch in range(self.recipe.epochs):
-            for batch in epoch_batches(
-                *(self.source, self.images.usable, self.tokenizer),
-                batch_size=self.recipe.batch_size,
-                max_tokens=min(self.recipe.data.max_text_tokens, self.model.config.max_text_tokens),
-                seed=self.recipe.seed,
-                epoch=epoch,
-            ):
-                yield epoch, batch
+        Args:
+            made: what the training is made of, kept in its states.
+            state: the state to go on from; None begins.
 
-    def _step(self, batch: TextBatch, epoch: int) -> dict[str, Tensor]:
-        import torch
-
-        with autocast(self.model.device, self.recipe.precision):
-            losses = self._losses(batch, epoch)
-        if not losses:
-            return {}
-        self.optimizer.zero_grad(set_to_none=True)
-        losses["loss"].backward()  # type: ignore[no-untyped-call]
-        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.optim.clip)
-        self.optimizer.step()
-        self.model.clamp_temperature()
-        return {**{name: loss.detach() for name, loss in losses.items()}, "grad_norm": norm}
-
-    def _losses(self, batch: TextBatch, epoch: int) -> dict[str, Tensor]:
-        import torch
-
-        from curate.pretrain.objectives._forward import Forward, Pairs
-
-        tokens, kept = self.images.tokens(self.model, batch.indices, generator=self.generator)
-        self.broken.update(i for i, good in zip(batch.indices, kept, strict=True) if not good)
-        if sum(kept) < 2:
-            return {}
-        rows, device = torch.tensor(kept), self.model.device
-        ids, mask, image_ids = (
-            x[rows].to(device) for x in (batch.ids_BL, batch.mask_BL, batch.image_ids_B)
+        Raises:
+            KeyboardInterrupt: stopped on request, after the state was saved.
+        """
+        recipe = self.recipe
+        self.started.model.train()
+        began = saved = time.monotonic()
+        metrics = Metrics(
+            self.output / "metrics.jsonl",
+            every=recipe.log_every,
+            last=self.course.steps - 1,
+            tensorboard=recipe.tensorboard,
         )
-        forward = Forward(self.model, Pairs(tokens, ids, mask, image_ids), self.generator)
-        losses: dict[str, Tensor] = {}
-        total = torch.zeros((), device=device)
-        for objective in self.recipe.objectives:
-            if epoch < objective.from_epoch:
-                continue
-            loss = objective.loss(forward)
-            losses[objective.kind] = loss
-            total = total + objective.weight * loss
-        return {"loss": total, **losses}
+        first = self._restore(state, metrics) if state is not None else 0
+        steps = self._loaded(first)
+        with (
+            contextlib.closing(metrics),
+            StopAsked(self.echo) as stop,
+            Ahead(steps, depth=recipe.data.ahead) as ahead,
+        ):
+            for step, pictures, kept in ahead:
+                self._step(step, pictures, kept, metrics, ahead.waited_s)
+                if step.number + 1 == self.course.steps:
+                    break
+                if stop.asked or time.monotonic() - saved >= recipe.checkpoint_every_s:
+                    self._save(step.number + 1, made, metrics)
+                    saved = time.monotonic()
+                if stop.asked:
+                    self.echo(
+                        f"stopped after step {step.number + 1:,} of {self.course.steps:,}; the "
+                        f"state is in {self.output}: the same command goes on"
+                    )
+                    raise KeyboardInterrupt
+        self.started.model.eval()
+        self.seconds = time.monotonic() - began
+        return metrics.shown
+
+    def _loaded(self, first: int) -> Iterator[tuple[Step, Tensor, list[bool]]]:
+        """Yield steps from a number on with their pictures; runs in the thread that reads ahead."""
+        for step in self.course.from_step(first):
+            generator = chance(self.recipe.seed, step.number, LOADING)
+            yield step, *self.images.load(step.batch, generator=generator)
+
+    def _step(
+        self, step: Step, pictures: Tensor, kept: list[bool], metrics: Metrics, waited_s: float
+    ) -> None:
+        set_rate(self.stepper.optimizer, step.lr)
+        losses = self.stepper.take(step, pictures, kept)
+        indices = step.batch.indices
+        self.broken.update(i for i, good in zip(indices, kept, strict=True) if not good)
+        metrics.add(
+            *(step.number, losses),
+            pictures=len(indices),
+            epoch=step.epoch,
+            lr=step.lr,
+            waited_s=waited_s,
+        )
+        epoch = f"epoch {step.epoch + 1}/{self.course.epochs}, {metrics.line()}"
+        self._tell(epoch, step.number + 1, self.course.steps)
+
+    def _save(self, next_step: int, made: dict[str, Any], metrics: Metrics) -> None:
+        import torch
+
+        device = self.started.model.device
+        cuda = torch.cuda.get_rng_state(device) if device.type == "cuda" else None
+        state = {
+            "made_of": made,
+            "next_step": next_step,
+            "chance": torch.get_rng_state(),
+            "chance_cuda": cuda,
+            "broken": sorted(self.broken),
+            "metrics": metrics.state_dict(),
+            **self.stepper.state_dict(),
+        }
+        write_state(self.output, state)
+
+    def _restore(self, state: dict[str, Any], metrics: Metrics) -> int:
+        """Take a state over; returns the next step."""
+        import torch
+
+        self.stepper.load_state_dict(state)
+        metrics.load_state_dict(state["metrics"])
+        self.broken = set(state["broken"])
+        torch.set_rng_state(state["chance"])
+        if state["chance_cuda"] is not None:
+            torch.cuda.set_rng_state(state["chance_cuda"], self.started.model.device)
+        first: int = state["next_step"]
+        self.echo(f"going on after step {first:,} of {self.course.steps:,}")
+        return first
 
     def _tell(self, what: str, done: int, total: int) -> None:
         now = time.monotonic()
@@ -215,57 +268,17 @@ class Trainer:
             self.echo(f"{what}: {done:,} of {total:,}")
 
 
-class _Log:
-    """Means of the losses between two lines of metrics."""
-
-    def __init__(self, file: IO[str], every: int, *, last: int) -> None:
-        self.file, self.every, self.last = file, every, last
-        self.sums: dict[str, Tensor] = {}
-        self.counts: Counter[str] = Counter()
-        self.count = self.pictures = 0
-        self.since = time.monotonic()
-        self.shown: dict[str, float] = {}
-
-    def add(
-        self, step: int, losses: dict[str, Tensor], *, pictures: int, epoch: int, lr: float
-    ) -> None:
-        """Take in a step; write a line every so many, and at the last step."""
-        if losses:
-            self.count += 1
-        self.pictures += pictures
-        self.counts.update(losses.keys())
-        for name, value in losses.items():
-            self.sums[name] = self.sums[name] + value if name in self.sums else value
-        if ((step + 1) % self.every and step != self.last) or not self.count:
-            return
-        rate = self.pictures / max(1e-9, time.monotonic() - self.since)
-        self.shown = {name: float(value) / self.counts[name] for name, value in self.sums.items()}
-        row = {"step": step + 1, "epoch": epoch + 1, "lr": lr, "images_per_s": round(rate, 2)}
-        self.file.write(json.dumps(row | {k: round(v, 6) for k, v in self.shown.items()}) + "\n")
-        self.file.flush()
-        self.sums, self.counts = {}, Counter()
-        self.count, self.pictures, self.since = 0, 0, time.monotonic()
-
-    def line(self) -> str:
-        """Return the losses last written, for people."""
-        return " ".join(f"{name} {value:.3f}" for name, value in self.shown.items()) or "starting"
-
-
 @contextlib.contextmanager
-def _seeded(seed: int) -> Iterator[None]:
+def _seeded(seed: int, device: Any) -> Iterator[None]:
     """Seed torch's global chance (new weights, dropout), and put it back afterwards."""
     import torch
 
-    with torch.random.fork_rng():
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
         yield
 
 
-def _problem(message: str) -> Any:
-    from curate.core.errors import Problem
-
-    return Problem(message, key="data.tables")
-
-
 def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(one) for key, one in value.items()}
     return str(value) if isinstance(value, Path) else value

@@ -23,6 +23,7 @@ from curate.core.selection import Selection, select
 from curate.core.stage import Exporter, Progress, Sink
 from curate.core.table import CommittedTable
 from curate.models.med import MedModel
+from curate.pretrain.architectures._base import ArchitectureConfig
 from curate.pretrain.objectives._base import ObjectiveConfig
 from curate.pretrain.objectives._forward import Forward, Pairs
 from curate.stages.selectors.threshold import Config as ThresholdConfig
@@ -33,6 +34,7 @@ from tests.models.checkpoints import tiny_med
 BASES: dict[str, type[FrozenConfig]] = {
     "sinks": SinkConfig,
     "exporters": ExporterConfig,
+    "architectures": ArchitectureConfig,
     "objectives": ObjectiveConfig,
 }
 ALL = [

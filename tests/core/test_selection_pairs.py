@@ -39,9 +39,9 @@ def test_pictures_are_read_by_number_in_the_order_asked(tmp_path: Path) -> None:
     _, pairs = made(tmp_path, PARTITIONS)
     assert len(pairs) == 3
     assert pairs.read([2, 0, 2]) == [
-        Pair("2-1", b"i4", ["d"]),
-        Pair("0-1", b"i1", ["a", "b"]),
-        Pair("2-1", b"i4", ["d"]),
+        Pair("2-1", b"i4", ["d"], ("web",)),
+        Pair("0-1", b"i1", ["a", "b"], ("web", "web")),
+        Pair("2-1", b"i4", ["d"], ("web",)),
     ]
     assert list(pairs.texts()) == ["a", "b", "c", "d"]
 

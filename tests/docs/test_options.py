@@ -29,7 +29,7 @@ PRETRAIN = sections("docs/pretrain.md")
 KINDS = [
     kind
     for family in FAMILIES
-    if family != "objectives"
+    if family not in ("objectives", "architectures")
     for kind in kinds(family).values()
     if kind.module.startswith("curate.")
 ]
@@ -43,8 +43,11 @@ NAMED: list[tuple[Mapping[str, Section], str, type[FrozenConfig]]] = [
     (PRETRAIN, "pretrain.start.text", pretrain.TextStart),
     (PRETRAIN, "pretrain.data", pretrain.DataConfig),
     (PRETRAIN, "pretrain.data.tables", TableConfig),
+    (PRETRAIN, "pretrain.data.texts", pretrain.TextsConfig),
     (PRETRAIN, "pretrain.augment", pretrain.AugmentConfig),
     (PRETRAIN, "pretrain.optim", pretrain.OptimConfig),
+    (PRETRAIN, "pretrain.teacher", pretrain.TeacherConfig),
+    (PRETRAIN, "pretrain.final", pretrain.FinalConfig),
 ]
 MISSING = object()
 
@@ -105,6 +108,11 @@ def test_settings_that_are_no_kinds(
         assert set(page[title].options) - set(said) == set(defaults(TableConfig))
         return
     compare(page, title, config)
+
+
+def test_architectures() -> None:
+    said = re.findall(r"^\| `(\w+)` \|", PRETRAIN["Architectures"].text, re.MULTILINE)
+    assert set(said) == set(kinds("architectures"))
 
 
 def test_objectives() -> None:

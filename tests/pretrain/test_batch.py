@@ -6,6 +6,7 @@ import torch
 
 from curate.core.pairs import ListSource, Pair
 from curate.pretrain.batch import TextBatch, epoch_batches, num_batches
+from curate.pretrain.mixing import Sample
 from tests.models.med_models import med_tokenizer
 
 
@@ -14,14 +15,17 @@ def source(count: int) -> ListSource:
     return ListSource([Pair(f"uid{n}", b"", texts[n]) for n in range(count)])
 
 
-def epoch(count: int, *, number: int = 0, seed: int = 0, size: int = 8) -> list[TextBatch]:
+def epoch(
+    count: int, *, number: int = 0, seed: int = 0, size: int = 8, skip: int = 0
+) -> list[TextBatch]:
     return list(
         epoch_batches(
-            *(source(count), range(count), med_tokenizer()),
+            *(source(count), [Sample(n, None) for n in range(count)], med_tokenizer()),
             batch_size=size,
             max_tokens=10,
             seed=seed,
             epoch=number,
+            skip=skip,
         )
     )
 
@@ -73,7 +77,18 @@ def test_a_lone_last_pair_is_left_out() -> None:
 def test_pictures_of_one_uid_have_one_id() -> None:
     pairs = [Pair("same", b"", ["a dog"]), Pair("same", b"", ["a cat"]), Pair("other", b"", ["a"])]
     (batch,) = epoch_batches(
-        ListSource(pairs), range(3), med_tokenizer(), batch_size=3, max_tokens=9, seed=0, epoch=0
+        *(ListSource(pairs), [Sample(n, None) for n in range(3)], med_tokenizer()),
+        batch_size=3,
+        max_tokens=9,
+        seed=0,
+        epoch=0,
     )
     by_index = dict(zip(batch.indices, batch.image_ids_B.tolist(), strict=True))
     assert by_index[0] == by_index[1] != by_index[2]
+
+
+def test_an_epoch_is_taken_up_at_any_batch() -> None:
+    whole = [batch.indices for batch in epoch(133)]  # three stretches, a single pair at the end
+    assert len(whole) == num_batches(133, 8)
+    for skip in range(len(whole) + 1):
+        assert [batch.indices for batch in epoch(133, skip=skip)] == whole[skip:]

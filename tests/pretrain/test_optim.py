@@ -23,7 +23,7 @@ def test_norms_and_biases_do_not_decay_and_the_tower_has_its_own_rate() -> None:
     model = med_model()
     config = OptimConfig(lr=1e-3, image_lr_scale=0.1, weight_decay=0.07, warmup=0)
     optimizer = build_optimizer(model, config)
-    set_rate(optimizer, config, step=0, steps=10)
+    set_rate(optimizer, 1e-3)
     names = {id(parameter): name for name, parameter in model.named_parameters()}
     seen = {}
     for group in optimizer.param_groups:

@@ -5,16 +5,24 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import save_file
-from transformers import BertConfig, BertModel
+from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
 from curate.core.errors import ModelError
+from curate.models.med import MedModel
 from curate.models.med_checkpoint import quiet_transformers, save_med
 from curate.models.med_tokenizer import build_tokenizer, tokenize, word_pieces
 from curate.pretrain.config import StartConfig
-from curate.pretrain.start import start_model
+from curate.pretrain.start import start_model as started
 from tests.models.med_models import TEXTS, med_model, med_tokenizer
 
 VIT = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 24}
+
+
+def start_model(config: StartConfig, texts: list[str]) -> tuple[MedModel, PreTrainedTokenizerFast]:
+    found = started(config, texts)
+    return found.model, found.tokenizer
+
+
 SMALL = {"image_tower": "vit", "tower_config": {**VIT, "patch_size": 16}, "image_size": 32}
 
 

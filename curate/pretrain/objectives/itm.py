@@ -9,7 +9,7 @@ Shapes: B pairs, L text tokens.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
@@ -33,6 +33,7 @@ class Config(ObjectiveConfig):
             them evenly, which a model that cannot tell any mismatch yet learns from sooner.
     """
 
+    needs: ClassVar[frozenset[str]] = frozenset({"match"})
     kind: Literal["itm"] = "itm"
     hardness: float = Field(1.0, ge=0, le=10)
 

@@ -8,7 +8,7 @@ Shapes: B pairs, L text tokens, V vocabulary.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
@@ -27,8 +27,14 @@ class Config(ObjectiveConfig):
         label_smoothing: share of the target spread evenly over the vocabulary.
     """
 
+    needs: ClassVar[frozenset[str]] = frozenset({"write"})
     kind: Literal["lm"] = "lm"
     label_smoothing: float = Field(0.1, ge=0, lt=1)
+
+    def units(self, mask_BL: Tensor, drawn: dict[str, Tensor]) -> int:
+        """Return the number of tokens written."""
+        del drawn
+        return int(mask_BL[:, 1:].sum())
 
     def loss(self, forward: Forward) -> Tensor:
         """Return the loss of one batch, a scalar."""

@@ -1,0 +1,81 @@
+"""The state of an unfinished training: one file, whole or not there.
+
+With it the same command goes on as if it had never been stopped: weights, optimizer, chance,
+place in the data, teacher and queues.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import TYPE_CHECKING, Any
+
+from curate.core.atomic import damaged, write_whole
+from curate.core.errors import StoreError
+from curate.pretrain.config import PretrainConfig
+from curate.pretrain.data import PairSource
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+FILE = "state.pt"
+
+
+def made_of(recipe: PretrainConfig, source: PairSource) -> dict[str, Any]:
+    """Return what a training is made of: recipe, and its texts in short.
+
+    A state is good for the very same alone.
+    """
+    digest = hashlib.sha256()
+    for text in source.texts():
+        digest.update(text.encode("utf-8", "surrogatepass") + b"\0")
+    recipe_json = json.dumps(recipe.identity(), sort_keys=True)
+    return {"recipe": recipe_json, "pictures": len(source), "texts": digest.hexdigest()}
+
+
+def write_state(folder: Path, state: Mapping[str, Any]) -> None:
+    """Write the state, in place of an older one.
+
+    Raises:
+        StorageFull: no room left; the older one stays.
+        StoreError: no permission.
+    """
+    import torch
+
+    write_whole(folder / FILE, lambda file: torch.save(dict(state), file))
+
+
+def read_state(folder: Path, wanted: dict[str, Any]) -> dict[str, Any] | None:
+    """Read the state of an unfinished training, or None where there is none.
+
+    Args:
+        folder: the training's output.
+        wanted: what the training is made of now.
+
+    Raises:
+        StoreError: the file is damaged, or of another recipe or other data.
+    """
+    import torch
+
+    path = folder / FILE
+    if not path.exists():
+        return None
+    try:
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        found = state["made_of"]
+    except (OSError, RuntimeError, ValueError, KeyError, EOFError, UnpicklingError) as error:
+        raise damaged(path, error) from error
+    changed = [name for name, value in wanted.items() if found.get(name) != value]
+    if changed:
+        raise StoreError(
+            f"{folder} holds an unfinished training with another {' and other '.join(changed)}: "
+            "give the same recipe and data to go on, give another folder, or remove it"
+        )
+    return state
+
+
+def remove_state(folder: Path) -> None:
+    """Remove the state of a training that is finished."""
+    (folder / FILE).unlink(missing_ok=True)
