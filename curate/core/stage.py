@@ -190,7 +190,8 @@ class Selector(_Worker, ABC):
         Args:
             texts: one row per eligible text (``text_reasons`` null): partition, row, uid,
                 text_index (int32), text, source, model and every score column as plain float32
-                (null: not scored). Never a whole run: called chunk by chunk.
+                (null: not scored). Never a whole run: called chunk by chunk, all texts of an image
+                in one.
         """
 
     def summary(self) -> Mapping[str, Any]:

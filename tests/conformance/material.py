@@ -63,7 +63,11 @@ class Material:
             "captioners/med": {"model": str(models / "med"), "max_tokens": 8},
             "scorers/blip": {"model": str(models / "blip-scorer"), "canaries": 0.5},
             "scorers/med": {"model": str(models / "med"), "canaries": 0.5},
+            "selectors/best_k": {"column": "filter_itm", "k": 1},
             "selectors/capfilt": {"itm": "filter_itm"},
+            "selectors/mixture": {"column": "filter_itm"},
+            "selectors/rescue": {"column": "filter_itm", "min": 0.4},
+            "selectors/source": {"keep": ["synthetic"]},
             "selectors/threshold": {"column": "filter_itm", "min": 0.3},
             "selectors/top_fraction": {"column": "filter_itm", "fraction": 0.5},
         }

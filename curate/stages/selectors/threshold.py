@@ -11,9 +11,9 @@ from pydantic import Field, model_validator
 
 from curate.core.config import SelectorConfig
 from curate.core.stage import Selector
-from curate.stages.selecting import NOT_SCORED, scores
+from curate.stages.selecting import BELOW_MIN, NOT_SCORED, scores
 
-BELOW, ABOVE = "below_min", "above_max"
+ABOVE = "above_max"
 
 
 class Config(SelectorConfig):
@@ -59,7 +59,7 @@ class Threshold(Selector):
         values = scores(texts, self._config.column)
         reasons = np.full(len(values), None, dtype=object)
         if self._config.min is not None:
-            reasons[values < self._config.min] = BELOW
+            reasons[values < self._config.min] = BELOW_MIN
         if self._config.max is not None:
             reasons[values > self._config.max] = ABOVE
         reasons[np.isnan(values)] = NOT_SCORED
