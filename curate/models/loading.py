@@ -126,6 +126,11 @@ def load_tokenizer(checkpoint: Checkpoint) -> Any:
                 checkpoint.folder, local_files_only=True, trust_remote_code=False
             )
     except Exception as error:  # the tokenizers library raises plain Exception for a damaged file
+        if isinstance(error, ImportError) and "sentencepiece" in str(error).lower():
+            raise ModelError(
+                f"the tokenizer of {checkpoint.folder} needs a package that is not installed: "
+                "pip install 'curate[siglip]'"
+            ) from error
         raise ModelError(f"{checkpoint.folder} has no usable tokenizer: {error}") from error
 
 

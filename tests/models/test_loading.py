@@ -3,6 +3,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -16,6 +18,7 @@ from curate.models import checkpoints
 from curate.models.checkpoints import check_folder, digest, fetch, folder_digest, problems
 from curate.models.loading import choose_device, choose_dtype, load_tokenizer, open_checkpoint
 from tests.models.checkpoints import tiny_blip_scorer
+from tests.models.tiny_scorers import tiny_siglip
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
@@ -113,6 +116,20 @@ def test_a_damaged_tokenizer_is_named(folder: Path) -> None:
     (folder / "tokenizer.json").write_text("[]")
     with pytest.raises(ModelError, match="no usable tokenizer"):
         load_tokenizer(fetch(str(folder), None))
+
+
+def test_a_tokenizer_whose_package_is_missing_says_what_to_install(tmp_path: Path) -> None:
+    folder = tiny_siglip(tmp_path / "m")
+    code = (
+        "import sys; sys.modules['sentencepiece'] = None\n"
+        "from curate.core.errors import ModelError\n"
+        "from curate.models.checkpoints import fetch\n"
+        "from curate.models.loading import load_tokenizer\n"
+        f"try: load_tokenizer(fetch({str(folder)!r}, None))\n"
+        "except ModelError as error: print(error)\n"
+    )
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert said.stdout.strip().endswith("pip install 'curate[siglip]'")
 
 
 def test_a_digest_changes_with_content_and_only_with_it(folder: Path, cache: Path) -> None:
