@@ -112,12 +112,14 @@ TWICE static void to_floats(float *restrict out, const uint8_t *restrict row, Py
         out[i] = (float)row[i];
 }
 
-TWICE static void scale_row(float *restrict sum, const float *restrict row, float weight, Py_ssize_t n) {
+TWICE static void scale_row(float *restrict sum, const float *restrict row, float weight,
+                            Py_ssize_t n) {
     for (Py_ssize_t i = 0; i < n; i++)
         sum[i] = row[i] * weight;
 }
 
-TWICE static void add_row(float *restrict sum, const float *restrict row, float weight, Py_ssize_t n) {
+TWICE static void add_row(float *restrict sum, const float *restrict row, float weight,
+                          Py_ssize_t n) {
     for (Py_ssize_t i = 0; i < n; i++)
         sum[i] += row[i] * weight;
 }
@@ -164,9 +166,11 @@ static int shrink_picture(const uint8_t *source, Py_ssize_t height, Py_ssize_t w
     return done;
 }
 
+/* Whether a buffer holds just such a picture, whatever numbers a caller gives. */
 static int fits(const Py_buffer *view, Py_ssize_t height, Py_ssize_t width) {
-    return height > 0 && width > 0 && width <= PY_SSIZE_T_MAX / (CHANNELS * height) &&
-           view->len == height * width * CHANNELS;
+    const Py_ssize_t pixels = view->len / CHANNELS;
+    return height > 0 && width > 0 && width <= pixels / height && width * height == pixels &&
+           view->len % CHANNELS == 0;
 }
 
 static PyObject *shrink(PyObject *module, PyObject *args) {
