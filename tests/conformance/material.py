@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,11 +16,16 @@ from curate.core import columns
 from curate.core.families import find
 from curate.images import prepare
 from tests.images.pictures import encoded, scene
-from tests.models.checkpoints import tiny_blip_captioner, tiny_blip_scorer, tiny_med
+from tests.models.captioner_checkpoints import TINY_BY_KIND
+from tests.models.checkpoints import tiny_blip_scorer, tiny_med
 from tests.models.tiny_scorers import TINY
+from tests.sources.packed import write_tar
 from tests.stages.download.site import Site, response, serve
 
 COUNT = 5
+SHARD = pa.field("shard", pa.string())
+SHARD_PLACE = pa.field("shard_place", pa.int64())
+SHARD_BYTES = pa.field("shard_bytes", pa.int64())
 
 
 def texts_of(row: int) -> list[str]:
@@ -40,10 +45,12 @@ class Material:
     Attributes:
         folder: holds pictures, a list and checkpoints.
         site: serves the same pictures.
+        places: tar, offset and size of the same pictures in ``shards``.
     """
 
     folder: Path
     site: Site
+    places: Sequence[tuple[str, int, int]]
 
     def options(self, family: str, kind: str) -> dict[str, Any]:
         """Return the options a kind needs beside its defaults; none for a kind not named here."""
@@ -51,15 +58,20 @@ class Material:
         if family == "scorers" and kind in TINY:
             embed = {"embed": True} if "embed" in find(family, kind).config().model_fields else {}
             return {"model": str(models / kind), "canaries": 0.5, **embed}
+        if family == "captioners" and kind in TINY_BY_KIND:
+            return {"model": str(models / f"{kind}-captioner"), "max_tokens": 8}
         table: Mapping[str, dict[str, Any]] = {
             "sources/url_list": {"path": str(self.folder / "list.parquet")},
             "sources/image_folder": {"path": str(self.folder / "pictures")},
+            "sources/webdataset": {"path": str(self.folder / "shards")},
+            "sources/img2dataset": {"path": str(self.folder / "shards")},
+            "sources/datacomp": {"path": str(self.folder / "shards")},
+            "download/unpack": {"resize": 48, "root": str(self.folder / "shards")},
             "download/fetch": {"resize": 48, "resolve": self.site.resolve},
             "download/load": {"resize": 48, "root": str(self.folder / "pictures")},
             "filters/resolution": {"min_side": 64, "max_side": 150},
             "filters/aspect_ratio": {"max": 2.0},
             "text_filters/text_length": {"min_words": 2},
-            "captioners/blip": {"model": str(models / "blip-captioner"), "max_tokens": 8},
             "captioners/med": {"model": str(models / "med"), "max_tokens": 8},
             "scorers/blip": {"model": str(models / "blip-scorer"), "canaries": 0.5},
             "scorers/med": {"model": str(models / "med"), "canaries": 0.5},
@@ -83,6 +95,9 @@ class Material:
             columns.UID: [f"{row % (COUNT - 1):032x}" for row in range(COUNT)],
             columns.URL: [self.site.url(f"/{row}.png") for row in range(COUNT)],
             columns.PATH: [f"{row}.png" for row in range(COUNT)],
+            SHARD: [self.places[row][0] for row in range(COUNT)],
+            SHARD_PLACE: [self.places[row][1] for row in range(COUNT)],
+            SHARD_BYTES: [self.places[row][2] for row in range(COUNT)],
             columns.TEXTS: texts,
             columns.TEXT_SOURCES: [["web"] * len(some) for some in texts],
             columns.TEXT_MODELS: [[None] * len(some) for some in texts],
@@ -94,6 +109,15 @@ class Material:
         values[columns.ORIGINAL_HEIGHT] = [one.original_height for one in made]
         arrays = [pa.array(column, field.type) for field, column in values.items()]
         return pa.Table.from_arrays(arrays, schema=pa.schema(list(values)))
+
+
+def shard_of(folder: Path, row: int) -> tuple[str, int, int]:
+    """Write a tar with one row as a sample of DataComp's; returns where its picture lies."""
+    facts = {"url": f"http://x.test/{row}.png", "uid": f"{row:032x}"}
+    text = (texts_of(row) or [""])[0]
+    sample = {"png": body_of(row), "txt": text, "json": json.dumps({**facts, "caption": text})}
+    path = write_tar(folder / f"{row:05d}.tar", {f"{row}.{k}": v for k, v in sample.items()})
+    return path.name, path.read_bytes().index(body_of(row)), len(body_of(row))
 
 
 @contextmanager
@@ -109,12 +133,13 @@ def material(folder: Path) -> Iterator[Material]:
         urls = [site.url(f"/{row}.png") for row in range(COUNT)]
         rows = pa.table({"url": urls, "text": [texts_of(row) for row in range(COUNT)]})
         pq.write_table(rows, folder / "list.parquet", row_group_size=2)
-        tiny_blip_captioner(folder / "models" / "blip-captioner")
+        for kind, make_captioner in TINY_BY_KIND.items():
+            make_captioner(folder / "models" / f"{kind}-captioner")
         tiny_blip_scorer(folder / "models" / "blip-scorer")
         tiny_med(folder / "models" / "med")
         for kind, make in TINY.items():
             make(folder / "models" / kind)
-        yield Material(folder, site)
+        yield Material(folder, site, [shard_of(folder / "shards", row) for row in range(COUNT)])
 
 
 def eligible_texts(count: int) -> pa.Table:
