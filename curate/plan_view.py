@@ -35,8 +35,22 @@ def plan_json(recipe: Recipe, plan: Plan) -> dict[str, Any]:
             }
             for one in plan.passes
         ],
+        "cautions": cautions(recipe),
         "columns": [{"name": field.name, "type": str(field.type)} for field in plan.schema],
     }
+
+
+def cautions(recipe: Recipe) -> list[str]:
+    """Return what a person should know before a recipe runs, each with its stage."""
+    return [
+        f"{stage.name}: {caution}" for stage in recipe.stages for caution in stage.config.cautions()
+    ]
+
+
+def print_cautions(console: Console, recipe: Recipe) -> None:
+    """Print them where nobody overlooks them; nothing where there are none."""
+    for caution in cautions(recipe):
+        console.print(f"CAUTION  {caution}", style="bold red", highlight=False)
 
 
 def _leg_json(store: RunStore, leg: LegPlan) -> dict[str, Any]:
@@ -64,6 +78,7 @@ def print_plan(console: Console, recipe: Recipe, plan: Plan) -> None:
         ),
         highlight=False,
     )
+    print_cautions(console, recipe)
     for index, one in enumerate(facts["passes"]):
         console.print(f"\npass {index}", style="bold", highlight=False)
         table = Table(box=None, pad_edge=False, header_style="dim")

@@ -90,8 +90,17 @@ class StageConfig(FrozenConfig):
                 dumped.pop(info.alias or name, None)
         return {"version": self.version, **dumped}
 
+    @property
+    def beside(self) -> str | None:
+        """Name of the stage that has to stand before this one in the same leg; None for none."""
+        return None
+
     def check(self) -> list[str]:
         """Return what is wrong with the surroundings (a missing file, say), without loading."""
+        return []
+
+    def cautions(self) -> list[str]:
+        """Return what a person should know before this runs; the plan and the run print it."""
         return []
 
     @abstractmethod
