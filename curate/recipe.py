@@ -21,7 +21,7 @@ from curate.core.config import SelectorConfig
 from curate.core.errors import Problem, RecipeError, SourceError, nearest
 from curate.core.families import STAGE_FAMILIES
 from curate.core.plan import Plan, StagePlan, compile_plan, with_text_fields
-from curate.core.plan_check import check_columns
+from curate.core.plan_check import check_beside, check_columns
 from curate.core.validation import override
 from curate.core.yaml_lines import Lines
 from curate.engine.base import EngineConfig
@@ -111,7 +111,11 @@ class Recipe:
             problems += _check_tables(self.evaluate)
         if problems or schema is None:
             raise RecipeError(self.label, problems)
-        return compile_plan(self.source, schema, self.stages)
+        compiled = compile_plan(self.source, schema, self.stages)
+        apart = check_beside(compiled)
+        if apart:
+            raise RecipeError(self.label, apart)
+        return compiled
 
 
 def load(

@@ -1,4 +1,4 @@
-"""Checks that every stage reads columns somebody before it writes."""
+"""Checks of a plan: columns are written before they are read, and who shares stands together."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from curate.core import columns
 from curate.core.errors import Problem, nearest
-from curate.core.plan import StagePlan
+from curate.core.plan import Plan, StagePlan
 
 
 def check_columns(schema: pa.Schema, stages: Sequence[StagePlan]) -> list[Problem]:
@@ -45,6 +45,32 @@ def check_columns(schema: pa.Schema, stages: Sequence[StagePlan]) -> list[Proble
                     )
                 )
         have |= {field.name for field in stage.config.writes}
+    return problems
+
+
+def check_beside(plan: Plan) -> list[Problem]:
+    """Check that stages which share something with another stand behind it in one leg.
+
+    Returns:
+        One problem per stage that does not.
+    """
+    problems = []
+    for leg in (leg for each in plan.passes for leg in each.legs):
+        before: list[str] = []
+        for stage in leg.stages:
+            beside = stage.config.beside
+            if beside is not None and beside not in before:
+                problems.append(
+                    Problem(
+                        f"{stage.name} shares with {beside!r}, which does not stand before it in "
+                        f"one leg (its leg is {leg.name})",
+                        stage.key,
+                        stage.line,
+                        "both need the same model, revision, device, num_cpus and num_gpus, and "
+                        "no text filter between them",
+                    )
+                )
+            before.append(stage.name)
     return problems
 
 

@@ -107,6 +107,12 @@ class MapStage(_Worker, ABC):
         """
         return {}
 
+    def meet(self, stages: Mapping[str, Any]) -> None:
+        """Get to know the stages of the leg by their names, all of them set up.
+
+        For the rare stage that shares something heavy with the one its config names as ``beside``.
+        """
+
     @abstractmethod
     def __call__(self, rows: pa.Table) -> Mapped:
         """Map one partition; ``rows`` may be empty."""

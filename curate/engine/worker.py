@@ -69,6 +69,9 @@ class LegWorker:
         with contextlib.ExitStack() as opening:
             opening.enter_context(any_stage_ready([stage for _, stage in self._stages]))
             folder = self._work.root / self._leg.node.folder
+            for _, stage in self._stages:
+                if isinstance(stage, MapStage):
+                    stage.meet({plan.name: other for plan, other in self._stages})
             settle(folder, [(plan.name, stage) for plan, stage in self._stages])
             self._open = opening.pop_all()
 

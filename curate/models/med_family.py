@@ -25,6 +25,7 @@ from curate.models.med_tokenizer import prompt_ids
 from curate.models.pair_scorer import PairScorer, cosines, matched
 from curate.models.sampling import KeyedSampler, stream_key
 from curate.models.text_tokens import Pairs, TextBatch, TextTokens
+from curate.models.token_memo import TokenMemo
 
 MODEL_TYPES = ("med",)
 
@@ -46,6 +47,14 @@ class _Med:
         self.device = device
         self.tokenizer = load_tokenizer(checkpoint)
         self.model: MedModel = load_model(MedModel, checkpoint, device=device, dtype=weights)
+        #: Set on two models of one checkpoint, it makes the second take the first one's tokens.
+        self.memo: TokenMemo | None = None
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Type of the weights."""
+        dtype: torch.dtype = self.model.dtype
+        return dtype
 
     def prepare(self, image_HW3: Pixels) -> Pixels:
         """Squash an RGB picture to the model's square, uint8 [3, S, S], as in training."""
@@ -55,6 +64,11 @@ class _Med:
 
     def encode(self, images_I3HW: Pixels) -> torch.Tensor:
         """Return image tokens [I, M, D]."""
+        if self.memo is None:
+            return self._encode(images_I3HW)
+        return self.memo.tokens(images_I3HW, self._encode)
+
+    def _encode(self, images_I3HW: Pixels) -> torch.Tensor:
         pixels = torch.from_numpy(images_I3HW).to(self.device, non_blocking=True)
         return self.model.encode_images(pixels)
 

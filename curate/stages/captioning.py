@@ -168,6 +168,7 @@ class CaptionStage(ModelStage["Captioner"]):
     def __call__(self, rows: pa.Table) -> Mapped:
         """Caption one partition."""
         faults = Faults()
+        self._forget()
         with threads(self._config.num_cpus):
             captions, notes = self._write(rows, faults)
         reasons, details = faults.columns(rows.num_rows)

@@ -11,7 +11,7 @@ from abc import abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Annotated, Any, ClassVar, Generic, Literal, Protocol, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, Literal, Protocol, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from curate.core.config import MapConfig, tuning
+from curate.core.errors import ModelError
 from curate.core.families import kinds
 from curate.core.resources import Resources
 from curate.core.stage import MapStage
@@ -26,6 +27,9 @@ from curate.images import ImageFault, decode
 from curate.models import checkpoints
 from curate.stages.batch_size import CPU_BATCH, gpu_share_used, largest_batch
 from curate.stages.faults import NO_IMAGE, Faults
+
+if TYPE_CHECKING:
+    from curate.models.token_memo import TokenMemo
 
 Pixels = NDArray[np.uint8]
 
@@ -117,12 +121,29 @@ class ModelStage(MapStage, Generic[Model]):
         self._model: Model | None = None
         self._decoder: Decoder | None = None
         self._found_size: int | None = None
+        self._memo: TokenMemo | None = None
 
     def setup(self) -> None:
         """Load the model and start the decoding threads."""
         self._model = self._model_config.load()
         threads = self._model_config.decode_threads
         self._decoder = Decoder(self._model.prepare, threads=threads)
+
+    def meet(self, stages: Mapping[str, Any]) -> None:
+        """Share the vision tower's work with the stage that the config names as ``beside``.
+
+        Raises:
+            ModelError: that stage runs another checkpoint, or this one in another type.
+        """
+        name = self._model_config.beside
+        if name is None:
+            return
+        from curate.models.token_memo import share_tokens
+
+        first = stages[name]
+        if not isinstance(first, ModelStage):
+            raise ModelError(f"{name!r} runs no model, so there is nothing to share with it")
+        self._memo = first._memo = share_tokens(first._loaded()[0], self._loaded()[0], first._memo)
 
     def settle(self, settled: Mapping[str, int] | None) -> Mapping[str, int]:
         """Find the batch size where it is ``auto``; see ``MapStage.settle``."""
@@ -153,6 +174,11 @@ class ModelStage(MapStage, Generic[Model]):
 
         with threads(config.num_cpus):
             return largest_batch(gpu_share_used(work, share=config.num_gpus))
+
+    def _forget(self) -> None:
+        """Begin a partition: let go of what was shared in the last one."""
+        if self._memo is not None:
+            self._memo.clear()
 
     @abstractmethod
     def _control(self) -> None:
