@@ -288,6 +288,7 @@ def list_command(family: str | None, as_json: bool) -> None:
 
 
 main.add_command(shard_commands.validate_command)
+main.add_command(shard_commands.import_command)
 main.add_command(calibrate_command)
 
 

@@ -41,3 +41,22 @@ def validate_command(
         click.echo(verdict)
     if verdict.fault is not None:
         sys.exit(1)
+
+
+@click.command(name="import")
+@click.argument("path", type=click.Path(path_type=Path))
+@click.option("--name", help="The run's name; made of the path by default.")
+@click.option("--output", type=click.Path(path_type=Path), help="The run's folder.")
+def import_command(path: Path, name: str | None, output: Path | None) -> None:
+    """Look at somebody's data and print a recipe that begins with it.
+
+    Knows WebDataset tars, img2dataset's output, DataComp pools and metadata, lists of URLs and
+    folders of pictures.
+    """
+    from curate.imports import look, name_of, recipe_text
+
+    found = look(path)
+    chosen = name or name_of(path)
+    click.echo(recipe_text(found, chosen, str(output or f"runs/{chosen}")), nl=False)
+    click.echo(f"{path}: {found.what}", err=True)
+    click.echo("keep what is printed as recipe.yaml; then: curate plan recipe.yaml", err=True)
