@@ -50,10 +50,14 @@ def load_processor(checkpoint: Checkpoint, model_type: str, *, trust_remote_code
     return processor
 
 
-def _brings_its_own(checkpoint: Checkpoint) -> bool:
+def _said(checkpoint: Checkpoint) -> list[dict[str, Any]]:
+    """Return the files that may name a processor, in the order in which transformers asks them."""
     names = ("processor_config.json", "preprocessor_config.json", "tokenizer_config.json")
-    said = (checkpoint.read_json(name) or {} for name in names)
-    return any("AutoProcessor" in one.get("auto_map", {}) for one in said)
+    return [checkpoint.read_json(name) or {} for name in names]
+
+
+def _brings_its_own(checkpoint: Checkpoint) -> bool:
+    return any("AutoProcessor" in one.get("auto_map", {}) for one in _said(checkpoint))
 
 
 def _assembled(checkpoint: Checkpoint, model_type: str) -> Any:
@@ -61,7 +65,9 @@ def _assembled(checkpoint: Checkpoint, model_type: str) -> Any:
     from transformers import AutoImageProcessor
     from transformers.models.auto.processing_auto import PROCESSOR_MAPPING_NAMES
 
-    name = PROCESSOR_MAPPING_NAMES.get(model_type)
+    named = (str(one.get("processor_class")) for one in _said(checkpoint))
+    name = next((one for one in named if hasattr(transformers, one)), None)
+    name = name or PROCESSOR_MAPPING_NAMES.get(model_type)
     if name is None:
         raise ValueError(f"transformers {transformers.__version__} knows none for {model_type!r}")
     stills = _for_stills(getattr(transformers, name))
