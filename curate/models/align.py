@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from curate.models.dual_encoder import DualEncoder
+from curate.models.dual_scorer import DualScorer
 
 
-class AlignScorer(DualEncoder):
+class AlignScorer(DualScorer):
     """Scores texts with an ``AlignModel`` checkpoint: ITC."""
 
     network = "AlignModel"

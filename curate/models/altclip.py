@@ -11,10 +11,10 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from curate.models.clip import CLIP_PICTURES
-from curate.models.dual_encoder import DualEncoder
+from curate.models.dual_scorer import DualScorer
 
 
-class AltClipScorer(DualEncoder):
+class AltClipScorer(DualScorer):
     """Scores texts with an ``AltCLIPModel`` checkpoint: ITC."""
 
     network = "AltCLIPModel"

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from curate.models.dual_encoder import DualEncoder
+from curate.models.dual_scorer import DualScorer
 from curate.models.picture_processing import CLIP_MEAN, CLIP_STD
 
 #: The processor that CLIP and its descendants share: the shorter side, then the middle.
@@ -19,7 +19,7 @@ CLIP_PICTURES: Mapping[str, Any] = {
 }
 
 
-class ClipScorer(DualEncoder):
+class ClipScorer(DualScorer):
     """Scores texts with a ``CLIPModel`` checkpoint: ITC."""
 
     network = "CLIPModel"

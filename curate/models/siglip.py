@@ -23,13 +23,13 @@ from torch import Tensor
 
 from curate.models.base import Pixels
 from curate.models.checkpoints import Checkpoint
-from curate.models.dual_encoder import DualEncoder
+from curate.models.dual_scorer import DualScorer
 from curate.models.picture_processing import Normalisation, processor_settings
 
 _HALVES: Mapping[str, Any] = {"image_mean": (0.5, 0.5, 0.5), "image_std": (0.5, 0.5, 0.5)}
 
 
-class SiglipScorer(DualEncoder):
+class SiglipScorer(DualScorer):
     """Scores texts with a ``SiglipModel`` checkpoint: ITC."""
 
     network = "SiglipModel"

@@ -23,7 +23,7 @@ from curate.models.picture_processing import PictureProcessing
 from curate.models.text_tokens import Pairs, TextBatch, TextTokens
 
 
-class DualEncoder(PairScorer[Tensor, Tensor]):
+class DualScorer(PairScorer[Tensor, Tensor]):
     """A loaded checkpoint with ``get_image_features`` and ``get_text_features``.
 
     Attributes:
