@@ -3,11 +3,9 @@ passes, a download, two models, canaries, a selection, a view and an export."""
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import http.server
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,33 +17,52 @@ from tests.images.pictures import jpeg
 from tests.models.checkpoints import tiny_med
 
 ROWS = 40
+#: Pictures that the server does not give at first.
+TROUBLED = tuple(f"/{number}.jpg" for number in range(4, ROWS, 9))
 WORDS = ("a red dog", "two birds in the snow", "cats", "a small house under a tree", "")
 
 
-class _Quiet(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, *_: Any) -> None:
-        """Say nothing."""
+class Web:
+    """Pictures on loopback: one in eight is gone, one in ten small, one in six a repeat.
 
+    Attributes:
+        address: where they are.
+        down: whether every ninth picture is answered by 503 for now.
+    """
 
-@contextlib.contextmanager
-def web(folder: Path) -> Iterator[str]:
-    """Serve pictures on loopback: one in eight is gone, one in ten small, one in six a repeat."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for number in range(ROWS):
-        if number % 8 != 7:
-            side = 40 if number % 10 == 9 else 96
-            seed = number - 1 if number % 6 == 5 else number
-            (folder / f"{number}.jpg").write_bytes(jpeg(seed, width=side, height=side))
-    handler = functools.partial(_Quiet, directory=str(folder))
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    def __init__(self, folder: Path) -> None:
+        self.down = True
+        folder.mkdir(parents=True)
+        for number in range(ROWS):
+            if number % 8 != 7:
+                side = 40 if number % 10 == 9 else 96
+                seed = number - 1 if number % 6 == 5 else number
+                (folder / f"{number}.jpg").write_bytes(jpeg(seed, width=side, height=side))
+        web = self
+
+        class Handler(http.server.SimpleHTTPRequestHandler):
+            def do_GET(self) -> None:
+                if web.down and self.path in TROUBLED:
+                    self.send_error(503)
+                else:
+                    super().do_GET()
+
+            def log_message(self, *_: Any) -> None:
+                """Say nothing."""
+
+        handler = functools.partial(Handler, directory=str(folder))
+        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        self.address = f"http://127.0.0.1:{self._server.server_address[1]}"
+        self._thread = threading.Thread(target=self._server.serve_forever)
+
+    def __enter__(self) -> Web:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
 
 
 def write_material(folder: Path, address: str) -> Path:
@@ -70,7 +87,7 @@ def write_material(folder: Path, address: str) -> Path:
         },
         "stages": [
             {"kind": "exact"},
-            {"kind": "fetch", "resize": 64, "allow_hosts": ["127.0.0.1"], "retries": 2},
+            {"kind": "fetch", "resize": 64, "allow_hosts": ["127.0.0.1"], "backoff_s": 0.05},
             {"kind": "resolution", "min_side": 60},
             {"kind": "perceptual"},
             {"kind": "text_length", "min_words": 2},

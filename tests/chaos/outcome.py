@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
-from curate.core.atomic import TEMPORARY_SUFFIX
+from curate.core.atomic import TEMPORARY_SUFFIX, read_json
+from curate.core.selection import Selection
 from curate.core.table import CommittedTable
 from curate.inspection.run_view import RunView
 
@@ -29,11 +30,11 @@ def outcome(root: Path) -> dict[str, Any]:
         "ledger": view.ledger(arrow=True).sort_by([*KEYS, ("stage", "ascending")]),
         "canaries": view.canaries(arrow=True).sort_by([*KEYS, ("text", "ascending")]),
         "texts": view.texts(arrow=True),
-        **{f"selection {name}": view.texts(selection=name, arrow=True) for name in view.selections},
+        "selected": view.texts(selection="default", arrow=True),
+        **{f"selection {name}": _decisions(root, name) for name in view.selections},
         "lance": lance.sort_by(KEYS).select(rows.column_names),
         "totals": {
-            str(path.relative_to(root)): _less_time(json.loads(path.read_bytes()))
-            for path in sorted(root.glob("passes/*/*/done.json"))
+            node.folder: _less_time(read_json(table.store.done_file(node))) for node in table.nodes
         },
         "export": {
             str(path.relative_to(root)): hashlib.sha256(path.read_bytes()).hexdigest()
@@ -63,6 +64,13 @@ def check_alone(root: Path, found: dict[str, Any]) -> None:
     assert len(stopped) == len(set(stopped))
     assert _same(found["lance"], found["rows"])
     assert not list(root.rglob(f".*{TEMPORARY_SUFFIX}"))
+
+
+def _decisions(root: Path, name: str) -> dict[str, Any]:
+    """Read a selection, of this table or of an earlier one."""
+    selection = Selection.open(root, name)
+    parts = (root / "selections" / name / "parts").rglob("*.parquet")
+    return {**selection.facts, "parts": [pq.read_table(part) for part in sorted(parts)]}
 
 
 def _same(left: Any, right: Any) -> bool:

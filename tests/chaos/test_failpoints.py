@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import shutil
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 import curate
 from curate.core.failpoints import POINTS, TRACE_VARIABLE, VARIABLE
 from tests.chaos import command
-from tests.chaos.material import web, write_material
+from tests.chaos.material import Web, write_material
 from tests.chaos.outcome import check_alone, differences, outcome
 
 pytestmark = pytest.mark.slow
@@ -23,12 +24,14 @@ class Undisturbed(NamedTuple):
     """A run that nothing happened to.
 
     Attributes:
+        web: where its pictures come from.
         recipe: its recipe.
         found: what it holds.
         root: its folder.
         trace: the places it came to, in order: name and file.
     """
 
+    web: Web
     recipe: Path
     found: dict[str, Any]
     root: Path
@@ -38,12 +41,12 @@ class Undisturbed(NamedTuple):
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Undisturbed]:
     tmp = tmp_path_factory.mktemp("undisturbed")
-    with web(tmp / "web") as address:
-        recipe = write_material(tmp, address)
+    with Web(tmp / "web") as web:
+        recipe = write_material(tmp, web.address)
         trace = run_traced(recipe, tmp / "run", tmp / "trace")
         found = outcome(tmp / "run")
         check_alone(tmp / "run", found)
-        yield Undisturbed(recipe, found, tmp / "run", trace)
+        yield Undisturbed(web, recipe, found, tmp / "run", trace)
 
 
 def run_traced(recipe: Path, root: Path, trace: Path, *more: str) -> list[tuple[str, str]]:
@@ -59,22 +62,48 @@ def run_traced(recipe: Path, root: Path, trace: Path, *more: str) -> list[tuple[
     return [(name, of) for name, _, of in (line.partition("\t") for line in lines)]
 
 
-def run_and_die(recipe: Path, root: Path, where: str, *more: str) -> None:
-    """Run until the process dies where it was told to."""
+def dies(recipe: Path, root: Path, where: str, *more: str) -> bool:
+    """Run until the process dies where it was told to; returns whether it came there."""
     said = root.with_suffix(".said")
     process = command.start(["run", recipe, "--output", root, *more], said, {VARIABLE: where})
     process.join(300)
-    assert process.exitcode == -signal.SIGKILL, said.read_text(encoding="utf-8")
+    assert process.exitcode in (0, -signal.SIGKILL), said.read_text(encoding="utf-8")
+    return process.exitcode != 0
+
+
+def run_and_die(recipe: Path, root: Path, where: str, *more: str) -> None:
+    assert dies(recipe, root, where, *more), f"{where}: it did not come there"
+
+
+def die_everywhere(quiet: Undisturbed, base: Path, root: Path, *more: str) -> None:
+    """Kill once at every place and with every kind of file, one after the other, and go on.
+
+    Args:
+        quiet: what the run should come to, and its trace.
+        base: what it starts from.
+        root: the run; where too little is left to come to a place, it starts from the base again.
+        more: of the command line.
+    """
+    shutil.copytree(base, root)
+    for where in stations(quiet.trace):
+        if not dies(quiet.recipe, root, where, *more):
+            assert_ends_well(quiet, root, *more)
+            shutil.rmtree(root)
+            shutil.copytree(base, root)
+            run_and_die(quiet.recipe, root, where, *more)
+    assert_ends_well(quiet, root, *more)
 
 
 FOLDERS = ("selections", "parts", "ledger", "commits", "canaries", "sketches", "scratch")
 
 
-def kinds(trace: list[tuple[str, str]], name: str) -> list[str]:
-    """Return with which kinds of files a run came to a place, in the order of their first ones."""
+def stations(trace: list[tuple[str, str]]) -> list[str]:
+    """Return the places a run came to, each with every kind of file, in their order."""
     found = []
-    for file in (Path(file) for one, file in trace if one == name):
-        found.append(next((folder for folder in FOLDERS if folder in file.parts), file.name))
+    for name, file in trace:
+        path = Path(file)
+        kind = next((folder for folder in FOLDERS if folder in path.parts), path.name)
+        found.append(f"{name}@{kind}" if file else name)
     return list(dict.fromkeys(found))
 
 
@@ -109,10 +138,10 @@ def test_killed_with_every_kind_of_file(
     name: str, undisturbed: Undisturbed, tmp_path: Path
 ) -> None:
     """One kill with each kind of file, one after the other in the same run."""
-    chosen = kinds(undisturbed.trace, name)
+    chosen = [where for where in stations(undisturbed.trace) if where.startswith(name)]
     assert len(chosen) > 12
-    for kind in chosen:
-        run_and_die(undisturbed.recipe, tmp_path / "run", f"{name}@{kind}")
+    for where in chosen:
+        run_and_die(undisturbed.recipe, tmp_path / "run", where)
     assert_ends_well(undisturbed, tmp_path / "run")
 
 
@@ -127,10 +156,10 @@ def test_killed_in_a_first_run(name: str, undisturbed: Undisturbed, tmp_path: Pa
     assert_ends_well(undisturbed, tmp_path / "run")
 
 
-def assert_ends_well(undisturbed: Undisturbed, root: Path) -> None:
-    """Run to the end: everything is as undisturbed, and once more there is nothing to do."""
+def assert_ends_well(undisturbed: Undisturbed, root: Path, *more: str) -> None:
+    """Run to the end: everything is as undisturbed."""
     said = root.with_suffix(".said")
-    command.finish(["run", undisturbed.recipe, "--output", root], said)
+    command.finish(["run", undisturbed.recipe, "--output", root, *more], said)
     found = outcome(root)
     assert differences(found, undisturbed.found) == []
     check_alone(root, found)
@@ -141,3 +170,50 @@ def test_nothing_is_left_to_do(undisturbed: Undisturbed) -> None:
     command.finish(["run", undisturbed.recipe, "--output", undisturbed.root], said)
     assert "nothing to do" in said.read_text(encoding="utf-8")
     assert differences(outcome(undisturbed.root), undisturbed.found) == []
+
+
+#: Another captioner, another cut: models run again; view, selection and export are replaced.
+CHANGED = ("--set", "stages[5].max_tokens=5", "--set", "select.fraction=0.4")
+
+
+def test_killed_everywhere_in_a_changed_recipe(undisturbed: Undisturbed, tmp_path: Path) -> None:
+    """One kill at every place and with every kind of file, one after the other."""
+    shutil.copytree(undisturbed.root, tmp_path / "quiet")
+    trace = run_traced(undisturbed.recipe, tmp_path / "quiet", tmp_path / "trace", *CHANGED)
+    assert {"selection.moved", "lance.dropped"} <= {name for name, _ in trace}
+    quiet = undisturbed._replace(found=outcome(tmp_path / "quiet"), trace=trace)
+    assert {"rows", "selection default-1"} <= set(differences(quiet.found, undisturbed.found))
+    die_everywhere(quiet, undisturbed.root, tmp_path / "run", *CHANGED)
+
+
+def test_killed_everywhere_in_a_retry(undisturbed: Undisturbed, tmp_path: Path) -> None:
+    """The server gives what it had refused: supplements, and barriers that are resolved again."""
+    retry = ("--retry", "http_5xx")
+    undisturbed.web.down = False
+    try:
+        shutil.copytree(undisturbed.root, tmp_path / "quiet")
+        trace = run_traced(undisturbed.recipe, tmp_path / "quiet", tmp_path / "trace", *retry)
+        quiet = undisturbed._replace(found=outcome(tmp_path / "quiet"), trace=trace)
+        assert quiet.found["rows"].num_rows > undisturbed.found["rows"].num_rows
+        check_alone(tmp_path / "quiet", quiet.found)
+        die_everywhere(quiet, undisturbed.root, tmp_path / "run", *retry)
+    finally:
+        undisturbed.web.down = True
+
+
+def test_killed_while_a_barrier_recovers(undisturbed: Undisturbed, tmp_path: Path) -> None:
+    run_and_die(undisturbed.recipe, tmp_path / "run", "barrier.verdict")
+    run_and_die(undisturbed.recipe, tmp_path / "run", "barrier.forgotten")
+    assert_ends_well(undisturbed, tmp_path / "run")
+
+
+def test_killed_while_an_unfinished_export_is_replaced(
+    undisturbed: Undisturbed, tmp_path: Path
+) -> None:
+    run_and_die(undisturbed.recipe, tmp_path / "run", "export.shards", *CHANGED)
+    run_and_die(undisturbed.recipe, tmp_path / "run", "export.cleared")
+    command.finish(["run", undisturbed.recipe, "--output", tmp_path / "run"], tmp_path / "said")
+    found = outcome(tmp_path / "run")
+    # the other recipe's selection is kept beside this one's
+    assert set(differences(found, undisturbed.found)) == {"selection default-1"}
+    check_alone(tmp_path / "run", found)
