@@ -108,7 +108,18 @@ class LegWorker:
         rows_in = partition.rows if self._reads_source else rows.num_rows
         rows = self._through(rows, partition, tally)
         receipt = Receipt(partition.number, rows_in, rows.num_rows, {})
+        if (done := self._other_was_quicker(receipt)) is not None:
+            return None, done
         return self._hand_on(rows), self._commit(partition, rows, receipt, tally)
+
+    def _other_was_quicker(self, mine: Receipt) -> Receipt | None:
+        """Return the receipt of a worker that has committed the same meanwhile, if there is one.
+
+        One that was cut off and taken for dead, or that outlived its driver by a moment, may still
+        commit. Its rows can differ (a server that answered once and failed once), so what is
+        committed first stays, whole.
+        """
+        return self._store.receipt(self._leg.node, mine.partition, mine.revision)
 
     def _through(self, rows: pa.Table, partition: Partition, tally: _Tally) -> pa.Table:
         for plan, stage in self._stages:
@@ -135,6 +146,8 @@ class LegWorker:
         tally = _Tally()
         rows = self._through(self._take(partition, None, tally, wanted), partition, tally)
         receipt = replace(receipt, rows_out=rows.num_rows, superseded=count_reasons(retried))
+        if (done := self._other_was_quicker(receipt)) is not None:
+            return done
         return self._commit(partition, rows, receipt, tally)
 
     # -- in ------------------------------------------------------------------------------------
