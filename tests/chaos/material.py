@@ -6,6 +6,7 @@ from __future__ import annotations
 import functools
 import http.server
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -22,16 +23,25 @@ TROUBLED = tuple(f"/{number}.jpg" for number in range(4, ROWS, 9))
 WORDS = ("a red dog", "two birds in the snow", "cats", "a small house under a tree", "")
 
 
+class _Server(http.server.ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, *_: Any) -> None:
+        """Say nothing: clients that were killed do not listen to the end."""
+
+
 class Web:
     """Pictures on loopback: one in eight is gone, one in ten small, one in six a repeat.
 
     Attributes:
         address: where they are.
         down: whether every ninth picture is answered by 503 for now.
+        delay_s: how long every answer is held back.
     """
 
     def __init__(self, folder: Path) -> None:
         self.down = True
+        self.delay_s = 0.0
         folder.mkdir(parents=True)
         for number in range(ROWS):
             if number % 8 != 7:
@@ -42,6 +52,7 @@ class Web:
 
         class Handler(http.server.SimpleHTTPRequestHandler):
             def do_GET(self) -> None:
+                time.sleep(web.delay_s)
                 if web.down and self.path in TROUBLED:
                     self.send_error(503)
                 else:
@@ -51,7 +62,7 @@ class Web:
                 """Say nothing."""
 
         handler = functools.partial(Handler, directory=str(folder))
-        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        self._server = _Server(("127.0.0.1", 0), handler)
         self.address = f"http://127.0.0.1:{self._server.server_address[1]}"
         self._thread = threading.Thread(target=self._server.serve_forever)
 

@@ -5,61 +5,17 @@ from __future__ import annotations
 import ast
 import shutil
 import signal
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import pytest
 
 import curate
-from curate.core.failpoints import POINTS, TRACE_VARIABLE, VARIABLE
+from curate.core.failpoints import POINTS, VARIABLE
 from tests.chaos import command
-from tests.chaos.material import Web, write_material
 from tests.chaos.outcome import check_alone, differences, outcome
+from tests.chaos.undisturbed import Undisturbed, assert_ends_well, run_traced
 
 pytestmark = pytest.mark.slow
-
-
-class Undisturbed(NamedTuple):
-    """A run that nothing happened to.
-
-    Attributes:
-        web: where its pictures come from.
-        recipe: its recipe.
-        found: what it holds.
-        root: its folder.
-        trace: the places it came to, in order: name and file.
-    """
-
-    web: Web
-    recipe: Path
-    found: dict[str, Any]
-    root: Path
-    trace: list[tuple[str, str]]
-
-
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Undisturbed]:
-    tmp = tmp_path_factory.mktemp("undisturbed")
-    with Web(tmp / "web") as web:
-        recipe = write_material(tmp, web.address)
-        trace = run_traced(recipe, tmp / "run", tmp / "trace")
-        found = outcome(tmp / "run")
-        check_alone(tmp / "run", found)
-        yield Undisturbed(web, recipe, found, tmp / "run", trace)
-
-
-def run_traced(recipe: Path, root: Path, trace: Path, *more: str) -> list[tuple[str, str]]:
-    """Run to the end; returns the places it came to."""
-    process = command.start(
-        ["run", recipe, "--output", root, *more],
-        trace.with_suffix(".said"),
-        {TRACE_VARIABLE: str(trace)},
-    )
-    process.join(300)
-    assert process.exitcode == 0, trace.with_suffix(".said").read_text(encoding="utf-8")
-    lines = trace.read_text(encoding="utf-8").splitlines()
-    return [(name, of) for name, _, of in (line.partition("\t") for line in lines)]
 
 
 def dies(recipe: Path, root: Path, where: str, *more: str) -> bool:
@@ -156,15 +112,6 @@ def test_killed_in_a_first_run(name: str, undisturbed: Undisturbed, tmp_path: Pa
     assert_ends_well(undisturbed, tmp_path / "run")
 
 
-def assert_ends_well(undisturbed: Undisturbed, root: Path, *more: str) -> None:
-    """Run to the end: everything is as undisturbed."""
-    said = root.with_suffix(".said")
-    command.finish(["run", undisturbed.recipe, "--output", root, *more], said)
-    found = outcome(root)
-    assert differences(found, undisturbed.found) == []
-    check_alone(root, found)
-
-
 def test_nothing_is_left_to_do(undisturbed: Undisturbed) -> None:
     said = undisturbed.root.with_suffix(".again")
     command.finish(["run", undisturbed.recipe, "--output", undisturbed.root], said)
@@ -179,7 +126,7 @@ CHANGED = ("--set", "stages[5].max_tokens=5", "--set", "select.fraction=0.4")
 def test_killed_everywhere_in_a_changed_recipe(undisturbed: Undisturbed, tmp_path: Path) -> None:
     """One kill at every place and with every kind of file, one after the other."""
     shutil.copytree(undisturbed.root, tmp_path / "quiet")
-    trace = run_traced(undisturbed.recipe, tmp_path / "quiet", tmp_path / "trace", *CHANGED)
+    trace, _ = run_traced(undisturbed.recipe, tmp_path / "quiet", tmp_path / "trace", *CHANGED)
     assert {"selection.moved", "lance.dropped"} <= {name for name, _ in trace}
     quiet = undisturbed._replace(found=outcome(tmp_path / "quiet"), trace=trace)
     assert {"rows", "selection default-1"} <= set(differences(quiet.found, undisturbed.found))
@@ -192,7 +139,7 @@ def test_killed_everywhere_in_a_retry(undisturbed: Undisturbed, tmp_path: Path) 
     undisturbed.web.down = False
     try:
         shutil.copytree(undisturbed.root, tmp_path / "quiet")
-        trace = run_traced(undisturbed.recipe, tmp_path / "quiet", tmp_path / "trace", *retry)
+        trace, _ = run_traced(undisturbed.recipe, tmp_path / "quiet", tmp_path / "trace", *retry)
         quiet = undisturbed._replace(found=outcome(tmp_path / "quiet"), trace=trace)
         assert quiet.found["rows"].num_rows > undisturbed.found["rows"].num_rows
         check_alone(tmp_path / "quiet", quiet.found)
