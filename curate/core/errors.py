@@ -11,6 +11,7 @@
     ├── LawError         rows or texts unaccounted for: a defect in a stage or in curate itself
     ├── StageError       a stage that raised, with its partition
     └── EngineError      workers that cannot be had, or a cluster that cannot be reached
+        └── DeviceFailed a GPU that refuses all further work of its process
 
 A bad row is data and goes to the ledger; these are for bad input to the program and bad programs.
 Each message says what is wrong, where, and how to mend it.
@@ -61,6 +62,10 @@ class StageError(CurateError):
 
 class EngineError(CurateError):
     """Workers that cannot be had, or a cluster that cannot be reached."""
+
+
+class DeviceFailed(EngineError):  # noqa: N818
+    """A GPU that refuses all further work of its process, as CUDA does after a failed kernel."""
 
 
 @dataclass(frozen=True, slots=True)

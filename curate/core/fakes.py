@@ -23,6 +23,7 @@ from curate.core.config import (
     TextFilterConfig,
     tuning,
 )
+from curate.core.errors import DeviceFailed
 from curate.core.plan import Plan, StagePlan, compile_plan
 from curate.core.resources import Resources
 from curate.core.stage import (
@@ -100,6 +101,7 @@ class FakeMapConfig(MapConfig):
         image_bytes: size of an image to write beside it; 0 for none.
         sleep_s: pretended work per partition, seconds.
         fail_on: raise on the partition that holds this row's text.
+        fail_device: raising leaves a device behind that refuses whatever its process does next.
         fail_times: how often to raise before it works, counted in ``count_in``; 0: always.
         count_in: folder in which attempts leave a file.
         out_of_reach: rows with these texts stop as ``timeout``; the weather, so no part of what
@@ -111,6 +113,7 @@ class FakeMapConfig(MapConfig):
     image_bytes: int = 0
     sleep_s: float = 0.0
     fail_on: str | None = None
+    fail_device: bool = False
     fail_times: int = 0
     count_in: Path | None = None
     out_of_reach: tuple[str, ...] = tuning(())
@@ -144,15 +147,22 @@ class FakeMapConfig(MapConfig):
 class FakeMap(MapStage):
     """See ``FakeMapConfig``."""
 
+    _device_failed = False
+
     def __init__(self, config: FakeMapConfig) -> None:
         self._config = config
 
     def __call__(self, rows: pa.Table) -> Mapped:
         """Add the columns."""
         config = self._config
+        if FakeMap._device_failed:
+            raise DeviceFailed("the pretended device has failed before")
         time.sleep(config.sleep_s)
         firsts = [texts[0] if texts else "" for texts in rows["texts"].to_pylist()]
         if config.fail_on in firsts and self._still_fails():
+            if config.fail_device:
+                FakeMap._device_failed = True
+                raise DeviceFailed(f"the pretended device failed on {config.fail_on!r}")
             raise RuntimeError(f"asked to fail on {config.fail_on!r}")
         values = {config.writes_as: pa.array([len(text) for text in firsts], pa.int64())}
         if config.image_bytes:

@@ -22,7 +22,7 @@ import ray
 from ray.exceptions import ActorUnavailableError, ObjectLostError, RayActorError, RayError
 from ray.util import metrics
 
-from curate.core.errors import CurateError, EngineError
+from curate.core.errors import CurateError, DeviceFailed, EngineError
 from curate.core.plan import LegPlan
 from curate.core.store import Receipt
 from curate.engine.base import (
@@ -183,7 +183,11 @@ class _Pass:
             said = f"{type(error).__name__}: {error}"
             self._again(task, said, str(error), lost=True, blameless=blameless)
             return
-        if isinstance(outcome, Receipt):
+        if isinstance(outcome, DeviceFailed):  # its process is of no more use
+            self._hand_back(place)
+            self._pools.lost(place)
+            self._again(task, str(outcome), str(outcome), lost=True)
+        elif isinstance(outcome, Receipt):
             self._on_receipt(task.leg, outcome)
             if task.leg + 1 < len(self._legs):
                 self._waiting[task.leg + 1].append(_Task(task.assignment, task.leg + 1, table))
@@ -207,16 +211,20 @@ class _Pass:
             task.table = None  # the leg before has committed it: read it from the store
         self._waiting[task.leg].appendleft(task)
 
+    def _hand_back(self, place: Place) -> None:
+        """Let others do what a worker has not begun."""
+        for _, _, task in reversed(place.given):
+            task.table = None
+            self._waiting[task.leg].appendleft(task)
+        place.given.clear()
+
     def _lost(self, place: Place, oldest: _Task, error: RayActorError) -> None:
         """Give what a lost worker had to others.
 
         What it was working on may have been its death, and counts as an attempt; not so when it
         went down with its node or is only cut off.
         """
-        for _, _, task in reversed(place.given):
-            task.table = None
-            self._waiting[task.leg].appendleft(task)
-        place.given.clear()
+        self._hand_back(place)
         node_lives = self._pools.lost(place)
         blameless = isinstance(error, ActorUnavailableError) or not node_lives
         said = f"a worker died: {error}"

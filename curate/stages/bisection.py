@@ -11,7 +11,7 @@ from __future__ import annotations
 import gc
 from collections.abc import Callable, Sequence
 
-from curate.core.errors import CurateError, EngineError
+from curate.core.errors import CurateError, DeviceFailed
 from curate.stages.faults import Faults, one_line
 
 #: Does the work of the pictures [start, stop) of a batch and keeps its results, or raises and
@@ -58,7 +58,7 @@ class Bisection:
 
         Raises:
             torch.OutOfMemoryError: a single picture is too much for the device.
-            EngineError: the device itself has failed.
+            DeviceFailed: the device itself has failed.
             CurateError: whatever of these ``call`` raises.
         """
         waiting = [(0, len(places))]
@@ -117,7 +117,7 @@ def _attempt(call: Call, start: int, stop: int) -> Exception | None:
         raise
     except Exception as error:  # what a picture can do to a model is not known beforehand
         if _device_failed(error):
-            raise EngineError(
+            raise DeviceFailed(
                 f"the GPU failed and cannot be used by this process any more ({one_line(error)}): "
                 "run the same command again, what is committed stays. If it fails at the same "
                 "partition, 'device: cpu' shows where the model's own code goes wrong"

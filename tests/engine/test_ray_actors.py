@@ -100,6 +100,19 @@ def test_a_failing_partition_is_set_aside(engine: RayEngine, tmp_path: Path) -> 
     assert len(CommittedTable.open(tmp_path).partitions) == 7
 
 
+def test_a_worker_whose_device_failed_is_replaced(engine: RayEngine, tmp_path: Path) -> None:
+    """The partition is tried again elsewhere; one that breaks every device is set aside."""
+    broken = {"num_cpus": 1.0, "fail_on": "file-0 12", "fail_device": True}
+    once = FakeMapConfig(**broken, fail_times=1, count_in=tmp_path / "tries")
+    result = run(fake_plan(SOURCE, once), tmp_path / "once", engine)
+    assert not result.quarantined
+    assert len(CommittedTable.open(tmp_path / "once").partitions) == 8
+    result = run(fake_plan(SOURCE, FakeMapConfig(**broken)), tmp_path / "always", engine)
+    assert set(result.quarantined) == {2}
+    assert "failed on 'file-0 12'" in result.quarantined[2][1]
+    assert len(CommittedTable.open(tmp_path / "always").partitions) == 7
+
+
 class _KillWorkers(Watcher):
     """Kills an actor's process, for real, after the third and the sixth commit."""
 

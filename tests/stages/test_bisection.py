@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import pytest
 import torch
 
-from curate.core.errors import EngineError, ModelError
+from curate.core.errors import DeviceFailed, ModelError
 from curate.stages.bisection import Bisection
 from curate.stages.faults import Faults
 
@@ -148,7 +148,7 @@ def test_a_failed_device_and_our_own_errors_are_nobodys_picture() -> None:
     said = "CUDA error: device-side assert triggered"
     for error in (torch.AcceleratorError(said), RuntimeError(said)):
         calls, model = Bisection(Faults(), size=4), Model([0, 1], poison={1: error})
-        with pytest.raises(EngineError, match="device-side assert"):
+        with pytest.raises(DeviceFailed, match="device-side assert"):
             calls.run(model, model.places)
     calls, model = Bisection(Faults(), size=4), Model([0, 1], poison={1: ModelError("bad")})
     with pytest.raises(ModelError, match="bad"):
