@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+from jinja2 import TemplateError
 from PIL import Image
 
 from curate.core.errors import ModelError
@@ -106,21 +107,28 @@ class ChatCaptioner:
 
 
 def _conversation(processor: Any, request: str, plain: Pixels) -> Prompt:
-    """Return a user's turn with a picture and a request, up to where the answer begins."""
+    """Return a user's turn with a picture and a request, up to where the answer begins.
+
+    Raises:
+        ModelError: the chat template does not take them.
+    """
     content = [
         {"type": "image", "image": Image.fromarray(plain)},
         {"type": "text", "text": request},
     ]
-    inputs = processor.apply_chat_template(
-        [[{"role": "user", "content": content}]],
-        tokenize=True,
-        add_generation_prompt=True,
-        return_dict=True,
-        return_tensors="pt",
-    )
+    try:
+        inputs = processor.apply_chat_template(
+            [[{"role": "user", "content": content}]],
+            tokenize=True,
+            add_generation_prompt=True,
+            return_dict=True,
+            return_tensors="pt",
+        )
+    except (ValueError, TypeError, KeyError, TemplateError) as error:
+        raise ModelError(
+            f"the checkpoint's chat template does not take a picture and a request: {error}"
+        ) from error
     said = {name: value for name, value in inputs.items() if name != "pixel_values"}
-    if "pixel_values" not in inputs:
-        raise ModelError("the chat template leaves the picture out: it is not for pictures")
     return Prompt(said, tuple(said["input_ids"][0].tolist()))
 
 
