@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from safetensors.torch import load_file, save_file
 
 from tests.models.checkpoints import tiny_med
 from tests.recipes import curate, folder_recipe, picture_folder, whole_table, write_recipe
@@ -54,3 +56,30 @@ def test_a_size_that_is_given_is_found_nowhere(tmp_path: Path, model: Path) -> N
     assert not list((tmp_path / "run").rglob("settled"))
     commit = min((leg / "commits").rglob("*.json"))
     assert json.loads(commit.read_text())["notes"]["med.batch_size"] == 4
+
+
+def test_a_checkpoint_that_is_no_good_fails_the_partitions_and_blames_no_picture(
+    tmp_path: Path,
+) -> None:
+    """Weights that are NaN: every partition is set aside, and the ledger holds no row of them."""
+    broken = tiny_med(tmp_path / "broken")
+    weights = load_file(broken / "model.safetensors")
+    weights["image_adapter.norm.weight"] = torch.full_like(
+        weights["image_adapter.norm.weight"], torch.nan
+    )
+    save_file(weights, broken / "model.safetensors", metadata={"format": "pt"})
+    pictures = picture_folder(tmp_path / "pictures")
+    stages = [
+        {"kind": "load", "root": str(pictures)},
+        {"kind": "scorers/med", "as": "filter", "model": str(broken)},
+    ]
+    recipe = folder_recipe(tmp_path, stages=stages, select=None)
+    result = curate("run", write_recipe(tmp_path / "recipe.yaml", recipe), "--json")
+    assert result.exit_code == 3
+    status = json.loads(curate("status", tmp_path / "run", "--json").stdout)
+    assert len(status["quarantined"]) == 3
+    for one in status["quarantined"]:
+        assert one["error"].startswith("filter failed on partition")
+        assert "the fault lies with the checkpoint" in one["error"]
+        assert "itc is nan" in one["error"]
+    assert not list((tmp_path / "run").rglob("ledger/*/*.parquet"))
