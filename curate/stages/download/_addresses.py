@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import ipaddress
 import socket
 import time
@@ -13,6 +14,8 @@ from typing import Any
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 _UNKNOWN_S, _UNKNOWN_KEPT = 60.0, 100_000
+
+_HOSTS_KEPT = 4096
 
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 
@@ -49,6 +52,7 @@ def _is_global(ip: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
     return ip.is_global and not (ip.is_multicast or ip.is_reserved)
 
 
+@functools.lru_cache(maxsize=_HOSTS_KEPT)
 def literal(host: str) -> str | None:
     """Return the address when the host is one, None when it is a name.
 

@@ -21,7 +21,6 @@ from curate.stages.download._robots import Rules
 from curate.stages.download._urls import origin, parse
 
 _REDIRECTS = (301, 302, 303, 307, 308)
-_CHUNK_BYTES = 1 << 16
 _UNPACK_ASIDE_BYTES = 1 << 16
 _ROBOTS_GOOD_S = 86_400.0
 _ROBOTS_REDIRECTS = 5
@@ -254,12 +253,14 @@ def _refused(response: aiohttp.ClientResponse) -> Answer:
 
 async def _body(response: aiohttp.ClientResponse, limit: int) -> bytes:
     """Return the body as sent; of a longer one a little more than the limit."""
-    body = bytearray()
-    async for chunk in response.content.iter_chunked(_CHUNK_BYTES):
-        body += chunk
-        if len(body) > limit:
+    chunks: list[bytes] = []
+    size = 0
+    async for chunk in response.content.iter_any():
+        chunks.append(chunk)
+        size += len(chunk)
+        if size > limit:
             break
-    return bytes(body)
+    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
 
 async def _unpacked(body: bytes, response: aiohttp.ClientResponse, limit: int) -> Answer:
