@@ -37,7 +37,7 @@ def test_the_batch_size_found_is_written_down_noted_and_kept(tmp_path: Path, mod
     assert len(commits) == 3
     for commit in commits:
         notes = json.loads(commit.read_text())["notes"]
-        assert (notes["med.batch_size"], notes["med.halvings"]) == (32, 0)
+        assert (notes["med.least_batch"], notes["med.halvings"]) == (32, 0)
     captions = whole_table(tmp_path / "run")["texts"].to_pylist()
 
     # A worker that joins later, on another machine say, goes by what is written down.
@@ -47,7 +47,7 @@ def test_the_batch_size_found_is_written_down_noted_and_kept(tmp_path: Path, mod
     (leg / "done.json").unlink()
     assert _run(tmp_path, model, batch_size="auto") == leg
     notes = json.loads(commits[0].read_text())["notes"]
-    assert notes["med.batch_size"] == 2
+    assert notes["med.least_batch"] == 2
     assert whole_table(tmp_path / "run")["texts"].to_pylist() == captions
 
 
@@ -55,7 +55,7 @@ def test_a_size_that_is_given_is_found_nowhere(tmp_path: Path, model: Path) -> N
     leg = _run(tmp_path, model, batch_size=4)
     assert not list((tmp_path / "run").rglob("settled"))
     commit = min((leg / "commits").rglob("*.json"))
-    assert json.loads(commit.read_text())["notes"]["med.batch_size"] == 4
+    assert json.loads(commit.read_text())["notes"]["med.least_batch"] == 4
 
 
 def test_a_checkpoint_that_is_no_good_fails_the_partitions_and_blames_no_picture(

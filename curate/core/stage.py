@@ -37,7 +37,8 @@ class Mapped:
             with; None keeps all. (A fetch that fails, an image that cannot be decoded.)
         details: string per row, for people: ``HTTP 503``, ``9.1 MB, limit 5 MB``; None for none.
         canaries: scores of planted mismatches, kept apart from the rows; see ``CANARY_KEYS``.
-        notes: counters for progress and metrics, e.g. ``{"bytes": 1.2e6, "halvings": 1}``.
+        notes: counters for progress and metrics, e.g. ``{"bytes": 1.2e6, "halvings": 1}``. Over
+            partitions they are summed; of those called ``least_...`` the least is kept.
     """
 
     rows: pa.Table

@@ -10,6 +10,7 @@ from typing import Any
 from curate.core.atomic import read_json
 from curate.core.errors import StoreError
 from curate.core.ledger import count_rows, merge_counts, subtract_counts
+from curate.core.notes import merge_notes
 from curate.core.store import Receipt
 
 
@@ -52,9 +53,8 @@ class Totals:
         self.texts += receipt.texts
         self.canaries += receipt.canaries
         self.bytes_written += receipt.bytes_written
-        for into, more in ((self.seconds, receipt.seconds), (self.notes, receipt.notes)):
-            for name, value in more.items():
-                into[name] = into.get(name, 0) + value
+        merge_notes(self.seconds, receipt.seconds)
+        merge_notes(self.notes, receipt.notes)
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values."""

@@ -20,6 +20,7 @@ from curate.core.atomic import write_parquet
 from curate.core.errand import Errand
 from curate.core.errors import CurateError, LawError, StageError
 from curate.core.ledger import CARRIED, LEDGER_SCHEMA, count_reasons, split_rows
+from curate.core.notes import merge_notes
 from curate.core.partition import Partition
 from curate.core.plan import LegPlan, StagePlan
 from curate.core.stage import (
@@ -223,8 +224,7 @@ class LegWorker:
 
     @staticmethod
     def _absorb(name: str, said: Mapped, rows: pa.Table, tally: _Tally) -> pa.Table:
-        for note, value in said.notes.items():
-            tally.notes[f"{name}.{note}"] = tally.notes.get(f"{name}.{note}", 0) + value
+        merge_notes(tally.notes, {f"{name}.{note}": value for note, value in said.notes.items()})
         if said.canaries is not None:
             tally.canaries.append(said.canaries)
         if said.reasons is None:

@@ -46,8 +46,8 @@ class Bisection:
 
     @property
     def notes(self) -> dict[str, float]:
-        """``batch_size``, as it was at the end, and ``halvings``."""
-        return {"batch_size": float(self.size), "halvings": float(self._halvings)}
+        """``least_batch``, the size at the end, and ``halvings``."""
+        return {"least_batch": float(self.size), "halvings": float(self._halvings)}
 
     def run(self, call: Call, places: Sequence[int]) -> None:
         """Call for a batch of pictures, in pieces of ``size`` at most, in their order.

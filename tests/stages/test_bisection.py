@@ -43,7 +43,7 @@ def test_a_batch_that_works_is_one_call() -> None:
     calls.run(model, model.places)
     calls.finish(_unsound)
     assert (model.calls, model.done) == ([(0, 3)], [5, 3, 4])
-    assert calls.notes == {"batch_size": 8, "halvings": 0}
+    assert calls.notes == {"least_batch": 8, "halvings": 0}
 
 
 def test_a_smaller_size_is_kept_for_what_follows() -> None:
@@ -54,7 +54,7 @@ def test_a_smaller_size_is_kept_for_what_follows() -> None:
     assert first.calls == [(0, 8), (0, 4), (0, 2), (2, 4), (4, 6), (6, 8)]
     assert second.calls == [(0, 2), (2, 4), (4, 5)]
     assert first.done + second.done == list(range(13))
-    assert calls.notes == {"batch_size": 2, "halvings": 2}
+    assert calls.notes == {"least_batch": 2, "halvings": 2}
 
 
 def test_a_single_picture_too_large_for_the_device_is_an_error() -> None:
@@ -108,7 +108,7 @@ def test_poison_and_little_memory_together() -> None:
     calls.run(model, model.places)
     assert sorted(model.done) == [0, 1, 2, 3, 4, 6, 7]
     assert list(faults.by_place) == [5]
-    assert calls.notes == {"batch_size": 4, "halvings": 1}
+    assert calls.notes == {"least_batch": 4, "halvings": 1}
 
 
 def test_numbers_that_are_not_finite_have_a_reason_of_their_own() -> None:
