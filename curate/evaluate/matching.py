@@ -17,7 +17,7 @@ from curate.evaluate.pool import Pool, text_batches
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
-    from curate.models.med import MedModel
+    from curate.models.pair_model import PairModel
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ def roc_auc(positive_scores: NDArray[np.floating], negative_scores: NDArray[np.f
 
 
 def matching(
-    model: MedModel,
+    model: PairModel,
     tokenizer: PreTrainedTokenizerFast,
     pool: Pool,
     *,
@@ -120,7 +120,7 @@ def shuffled_pairs(
 
 
 def itm_probabilities(
-    model: MedModel,
+    model: PairModel,
     tokenizer: PreTrainedTokenizerFast,
     pool: Pool,
     texts: list[str],

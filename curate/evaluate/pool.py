@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from torch import Tensor
     from transformers import PreTrainedTokenizerFast
 
-    from curate.models.med import MedModel
+    from curate.models.pair_model import PairModel
 
 Floats = NDArray[np.float32]
 
@@ -56,7 +56,7 @@ class Pool:
 
 
 def encode_pool(
-    model: MedModel, tokenizer: PreTrainedTokenizerFast, items: PairSource, *, batch_size: int = 32
+    model: PairModel, tokenizer: PreTrainedTokenizerFast, items: PairSource, *, batch_size: int = 32
 ) -> Pool:
     """Encode every picture and every text once.
 
@@ -107,7 +107,7 @@ def encode_pool(
 
 
 def text_batches(
-    model: MedModel, tokenizer: PreTrainedTokenizerFast, texts: Sequence[str], *, batch_size: int
+    model: PairModel, tokenizer: PreTrainedTokenizerFast, texts: Sequence[str], *, batch_size: int
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield ids [B, L] and masks [B, L] of texts in order, on the model's device."""
     from curate.models.med_tokenizer import tokenize

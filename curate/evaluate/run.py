@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from curate.core.atomic import write_json
+from curate.core.errors import ModelError
 from curate.core.pairs import PairSource, open_tables
 from curate.evaluate.captioning import CaptioningResult, captioning
 from curate.evaluate.config import EvaluateConfig
@@ -66,7 +67,7 @@ def evaluate(
     output: Path | None = None,
     echo: Callable[[str], None] = print,
 ) -> EvaluationResult:
-    """Evaluate a MED checkpoint.
+    """Evaluate a checkpoint of ``curate pretrain``.
 
     Args:
         folder: the checkpoint.
@@ -76,13 +77,20 @@ def evaluate(
         echo: gets the figures, a line each.
 
     Raises:
-        ModelError: no such checkpoint.
+        ModelError: no such checkpoint, or one that an evaluator cannot judge.
         SourceError: tables that cannot be read, or nothing to compare.
         CurateError: an evaluator lacks a package.
     """
-    from curate.models.med_checkpoint import load_med
+    from curate.models.med import MedModel
+    from curate.models.pair_checkpoint import EVALUATORS, load_pair_model
 
-    model, tokenizer = load_med(folder)
+    model, tokenizer = load_pair_model(folder)
+    able = EVALUATORS[model.config.model_type]
+    if beyond := [name for name in config.evaluators if name not in able]:
+        raise ModelError(
+            f"{folder} is a {model.config.model_type}, which cannot be judged by {beyond[0]}: "
+            f"ask for {' and '.join(able)} alone"
+        )
     model.to(_device(config.device))
     items = source if source is not None else open_tables(config.tables)
     pool = encode_pool(model, tokenizer, items, batch_size=config.batch_size)
@@ -92,6 +100,7 @@ def evaluate(
     if "matching" in config.evaluators:
         found["matching"] = matching(model, tokenizer, pool, seed=config.seed)
     if "captioning" in config.evaluators:
+        assert isinstance(model, MedModel)
         found["captioning"] = captioning(model, tokenizer, pool)
     result = EvaluationResult(str(folder), pool.unreadable, **found)
     for line in result.lines():

@@ -14,6 +14,7 @@ P projection, V vocabulary, S tokens of a prompt, T new tokens.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -88,12 +89,12 @@ class MedModel(PreTrainedModel):  # type: ignore[misc]
         super().__init__(config)
         self.image_tower = build_tower(config)
         tower = self.image_tower
-        self.image_adapter = ImageAdapter(
+        self.image_adapter: nn.Module = ImageAdapter(
             config,
             width=tower.width,
             num_positions=0 if tower.knows_positions else tower.num_tokens,
         )
-        self.text = TextTransformer(config)
+        self.text: Any = self._build_text(config)
         self.image_projection = nn.Linear(config.hidden_size, config.projection_size)
         self.text_projection = nn.Linear(config.hidden_size, config.projection_size)
         self.log_logit_scale = nn.Parameter(torch.tensor(config.start_log_scale))
@@ -101,6 +102,9 @@ class MedModel(PreTrainedModel):  # type: ignore[misc]
         self.itm_head = nn.Linear(config.hidden_size + product_size, 2)
         self.lm_head = LmHead(config)
         self.post_init()
+
+    def _build_text(self, config: MedConfig) -> nn.Module:
+        return TextTransformer(config)
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
@@ -236,6 +240,30 @@ class MedModel(PreTrainedModel):  # type: ignore[misc]
             cache: an empty one with the prompt, then the same one with one token at a time.
         """
         x_BLD = self.text.decode(ids_BL, image_tokens_IMD, image_rows_B, cache=cache)
+        logits: Tensor = self.lm_head(x_BLD, self.text.words.weight)
+        return logits
+
+    def prefix_logits(self, ids_BL: Tensor, prefix_B: Tensor, image_tokens_IMD: Tensor) -> Tensor:
+        """Return logits [B, L, V] of the token after each, a prefix of each text read both ways.
+
+        Args:
+            ids_BL: token ids, [DEC] first; padding may only stand at the end.
+            prefix_B: tokens of the prefix, [DEC] counted.
+            image_tokens_IMD: from ``encode_images``.
+        """
+        x_BLD = self.text.decode(ids_BL, image_tokens_IMD, prefix_B=prefix_B)
+        logits: Tensor = self.lm_head(x_BLD, self.text.words.weight)
+        return logits
+
+    def mask_logits(self, ids_BL: Tensor, mask_BL: Tensor, image_tokens_IMD: Tensor) -> Tensor:
+        """Return logits [B, L, V] of each token itself, from its text both ways and the image.
+
+        Args:
+            ids_BL: token ids, some of them [MASK].
+            mask_BL: 1 where there is a token, 0 where there is padding.
+            image_tokens_IMD: from ``encode_images``.
+        """
+        x_BLD = self.text.encode(ids_BL, mask_BL, image_tokens_IMD)
         logits: Tensor = self.lm_head(x_BLD, self.text.words.weight)
         return logits
 

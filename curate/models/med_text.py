@@ -206,11 +206,13 @@ class TextTransformer(nn.Module):
         image_rows_B: Tensor | None = None,
         *,
         cache: DecoderCache | None = None,
+        prefix_B: Tensor | None = None,
     ) -> Tensor:
         """Attend to earlier tokens and to the image; padding may only stand at the end.
 
         With a cache, ``ids`` are the tokens that follow those it holds, and it grows by them: all
-        the prompt's tokens at first, then one at a time.
+        the prompt's tokens at first, then one at a time. With ``prefix``, the so many first tokens
+        of each text see each other both ways.
 
         Returns:
             Hidden states [B, L, D].
@@ -219,10 +221,12 @@ class TextTransformer(nn.Module):
         if start and ids_BL.shape[1] > 1:
             raise ValueError("after the prompt, a cached decoder takes one token at a time")
         x_BLD = self.embed(ids_BL, start=start)
+        mask = None if prefix_B is None else prefix_mask(prefix_B, ids_BL.shape[1])
+        causal = not start and mask is None
         for number, layer in enumerate(self.layers):
             assert isinstance(layer, Layer)
             past = cache.texts[number] if cache is not None and start else None
-            x_BLD, texts = layer.decoder_attention(x_BLD, mask=None, causal=not start, past=past)
+            x_BLD, texts = layer.decoder_attention(x_BLD, mask=mask, causal=causal, past=past)
             if cache is not None and start:
                 cache.texts[number] = texts
                 image = cache.images[number]
@@ -236,6 +240,16 @@ class TextTransformer(nn.Module):
             x_BLD = layer.image_attention(x_BLD, image)
             x_BLD = layer.feed_forward(x_BLD)
         return x_BLD
+
+
+def prefix_mask(prefix_B: Tensor, length: int) -> Tensor:
+    """Return which tokens see which, [B, 1, L, L]: earlier ones, and all of the prefix.
+
+    Source: Raffel et al. 2020, "T5", figure 4 (https://arxiv.org/abs/1910.10683).
+    """
+    places = torch.arange(length, device=prefix_B.device)
+    earlier_LL = places[None, :] <= places[:, None]
+    return (earlier_LL | (places < prefix_B[:, None])[:, None, :])[:, None]
 
 
 def _rows(keys_values: KeysValues, rows_B: Tensor | None) -> KeysValues:

@@ -24,6 +24,14 @@ CLASSES = {
     "blip_pair": ("curate.models.blip_pair", "BlipPair"),
     "coca": ("curate.models.coca", "CocaModel"),
 }
+#: ``model_type`` -> what of ``curate evaluate`` it can be judged by.
+EVALUATORS = {
+    "med": ("retrieval", "matching", "captioning"),
+    "dual_encoder": ("retrieval",),
+    "albef": ("retrieval", "matching"),
+    "blip_pair": ("retrieval", "matching"),
+    "coca": ("retrieval",),
+}
 
 
 def load_pair_model(

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
     from curate.models.pair_model import PairModel
+    from curate.pretrain.architectures._base import ArchitectureConfig
 
 
 def save_checkpoint(
@@ -34,6 +35,43 @@ def save_checkpoint(
     from curate.models.med_checkpoint import save_med
 
     write_folder(folder, lambda temporary: save_med(temporary, model, tokenizer, dtype=dtype))
+
+
+def export_checkpoints(
+    folder: Path,
+    architecture: ArchitectureConfig,
+    model: PairModel,
+    tokenizer: PreTrainedTokenizerFast,
+) -> dict[str, Path]:
+    """Write the model by the classes of transformers that have its architecture.
+
+    Args:
+        folder: gets a folder for each class; not made where there is none.
+        architecture: knows the classes.
+        model: left as it is.
+        tokenizer: its tokenizer.
+
+    Returns:
+        Folders by class name.
+
+    Raises:
+        StorageFull: no room left.
+        StoreError: no permission.
+    """
+    import copy
+
+    import torch
+
+    names: list[str] = []
+
+    def write(temporary: Path) -> None:
+        plain = copy.deepcopy(model).to("cpu", torch.float32)
+        names.extend(architecture.export(plain, tokenizer, temporary))
+
+    if not architecture.exports(model.config):
+        return {}
+    write_folder(folder, write)
+    return {name: folder / name for name in names}
 
 
 def write_folder(folder: Path, write: Callable[[Path], object]) -> None:

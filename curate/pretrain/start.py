@@ -57,7 +57,9 @@ def start_model(
         return _from_checkpoint(able, config.from_, config.image_size)
     settings = dict(config.model)
     if config.image is not None:
-        settings |= _image_settings(config.image)
+        known = _fields(able.model_class().config_class)
+        found = _image_settings(config.image)
+        settings |= {name: value for name, value in found.items() if name in known}
     base = _Bert(config.text) if config.text else None
     if base is not None:
         settings |= able.text_settings(base.config, num_layers=len(base.layers))
@@ -98,7 +100,11 @@ def new_model(architecture: ArchitectureConfig, settings: dict[str, Any]) -> Pai
 
 def _fields(config_class: Any) -> Sequence[str]:
     """Return the settings that a config class itself declares."""
-    return [name for name in config_class.__annotations__ if name != "model_type"]
+    from transformers import PreTrainedConfig
+
+    own = [c for c in config_class.__mro__ if c not in PreTrainedConfig.__mro__]
+    names = dict.fromkeys(name for c in reversed(own) for name in c.__annotations__)
+    return [name for name in names if name != "model_type"]
 
 
 def _from_checkpoint(
@@ -143,10 +149,14 @@ def _load_image(model: PairModel, image: ImageStart) -> set[str]:
             for part, module in parts.items()
             for name, value in module.state_dict().items()
         }
+        if not _names_under("image_adapter", state) <= set(model.state_dict()):
+            # another architecture: its adapter, if it has one, begins by chance
+            state = {name: state[name] for name in _names_under("image_tower", state)}
     else:
         weights = from_imagenet_names(_tensors(image.path))
         state = {f"image_tower.{name}": value for name, value in weights.items()}
-    wanted = {name for name in model.state_dict() if name.split(".")[0] in _top_names(state)}
+    tops = {name.split(".")[0] for name in state}
+    wanted = {name for top in tops for name in _names_under(top, model.state_dict())}
     try:
         if wanted != set(state):
             odd = min(wanted ^ set(state))
@@ -158,8 +168,8 @@ def _load_image(model: PairModel, image: ImageStart) -> set[str]:
     return set(state)
 
 
-def _top_names(state: dict[str, Tensor]) -> set[str]:
-    return {name.split(".")[0] for name in state}
+def _names_under(part: str, state: dict[str, Tensor]) -> set[str]:
+    return {name for name in state if name.startswith(f"{part}.")}
 
 
 def _tensors(path: Path) -> dict[str, Tensor]:

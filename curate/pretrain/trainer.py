@@ -20,7 +20,7 @@ from curate.core.atomic import storage_errors, write_json
 from curate.core.errors import Problem, RecipeError, StoreError
 from curate.pretrain.ahead import Ahead
 from curate.pretrain.cache import open_images
-from curate.pretrain.checkpoint import save_checkpoint
+from curate.pretrain.checkpoint import export_checkpoints, save_checkpoint
 from curate.pretrain.config import PretrainConfig
 from curate.pretrain.course import Course, Step
 from curate.pretrain.data import PairSource, open_tables
@@ -118,10 +118,11 @@ def _write_result(
     recipe: PretrainConfig, trainer: Trainer, output: Path, losses: dict[str, float], echo: Echo
 ) -> PretrainResult:
     model, tokenizer = trainer.started.model, trainer.started.tokenizer
+    exports = export_checkpoints(output / "transformers", recipe.architecture, model, tokenizer)
     save_checkpoint(output / "model", model, tokenizer, dtype=recipe.save_dtype)
     result = PretrainResult(
         output / "model",
-        {},
+        exports,
         output / "metrics.jsonl",
         pictures=len(trainer.images.usable) - len(trainer.broken),
         dropped=len(trainer.source) - len(trainer.images.usable) + len(trainer.broken),

@@ -22,14 +22,17 @@ from curate.core.families import FAMILIES, Kind, kinds
 from curate.core.selection import Selection, select
 from curate.core.stage import Exporter, Progress, Sink
 from curate.core.table import CommittedTable
-from curate.models.med import MedModel
-from curate.pretrain.architectures._base import ArchitectureConfig
+from curate.models.pair_model import PairModel
+from curate.pretrain.architectures._base import ABILITIES, ArchitectureConfig
 from curate.pretrain.objectives._base import ObjectiveConfig
 from curate.pretrain.objectives._forward import Forward, Pairs
+from curate.pretrain.queues import Queues
+from curate.pretrain.sections import TeacherConfig
+from curate.pretrain.teacher import Teacher
 from curate.stages.selectors.threshold import Config as ThresholdConfig
 from tests.core.tables import Row, Text, commit_table
 from tests.images.pictures import jpeg
-from tests.models.checkpoints import tiny_med
+from tests.pretrain.models import SETTINGS, architecture, small_model
 
 BASES: dict[str, type[FrozenConfig]] = {
     "sinks": SinkConfig,
@@ -238,32 +241,32 @@ def test_what_is_read_is_declared(kind: Kind, tmp_path: Path) -> None:
 # -- objectives ---------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> MedModel:
-    return _model(tmp_path_factory.mktemp("models") / "med")
+def _model(kind: Kind) -> PairModel:
+    """Return a small model without dropout that can do what the objective asks for."""
+    names = [name for name in SETTINGS if kind.config().needs <= architecture(name).can]
+    return small_model(names[0], spread=0.1)
 
 
-def _model(folder: Path) -> MedModel:
-    """Return a small model without dropout, so that chance is the objective's own alone."""
-    return MedModel.from_pretrained(tiny_med(folder, spread=0.1)).eval()
-
-
-def _forward(model: MedModel, count: int) -> Forward:
+def _forward(model: PairModel, count: int) -> Forward:
+    """Return a step's shared outputs, with a teacher and a queue for those that look at them."""
     chance = torch.Generator().manual_seed(3)
-    pixels = torch.randn(count, 3, 32, 32, generator=chance)
+    pixels = torch.randint(256, (count, 3, 32, 32), generator=chance, dtype=torch.uint8)
     ids_BL = torch.randint(8, 30, (count, 7), generator=chance)
     ids_BL[:, 0] = 2
     mask_BL = torch.ones_like(ids_BL)
     mask_BL[0, 5:] = 0
     pairs = Pairs(model.encode_images(pixels), ids_BL, mask_BL, torch.arange(count))
-    return Forward(model, pairs, torch.Generator().manual_seed(5))
+    teacher = Forward(Teacher(model, TeacherConfig()).model, pairs, chance)
+    queues = Queues(6, torch.device("cpu"))
+    far = torch.randn(6, teacher.text_embeds.shape[1], generator=chance)
+    queues.add(far, far.flip(0), torch.arange(100, 106))
+    generator = torch.Generator().manual_seed(5)
+    return Forward(model, pairs, generator, teacher=teacher, queues=queues, alpha=0.2)
 
 
 @_of("objectives")
-def test_an_objective_is_a_finite_scalar_that_teaches_and_repeats(
-    kind: Kind, model: MedModel
-) -> None:
-    model.zero_grad()
+def test_an_objective_is_a_finite_scalar_that_teaches_and_repeats(kind: Kind) -> None:
+    model = _model(kind)
     loss = _config(kind).loss(_forward(model, 4))
     assert loss.shape == ()
     assert 0 <= float(loss.detach()) < float("inf")
@@ -276,8 +279,8 @@ def test_an_objective_is_a_finite_scalar_that_teaches_and_repeats(
 
 
 @_of("objectives")
-def test_an_objective_falls_when_it_is_followed(kind: Kind, tmp_path: Path) -> None:
-    model = _model(tmp_path / "med")
+def test_an_objective_falls_when_it_is_followed(kind: Kind) -> None:
+    model = _model(kind)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
     losses = []
     for _ in range(12):
@@ -287,6 +290,21 @@ def test_an_objective_falls_when_it_is_followed(kind: Kind, tmp_path: Path) -> N
         optimizer.step()
         losses.append(float(loss.detach()))
     assert losses[-1] < losses[0]
+
+
+@_of("objectives")
+def test_an_objective_asks_for_what_some_architecture_can(kind: Kind) -> None:
+    assert kind.config().needs <= set(ABILITIES)
+
+
+@_of("architectures")
+def test_an_architecture_has_what_it_says_it_can(kind: Kind) -> None:
+    can = kind.config().can
+    assert can <= set(ABILITIES)
+    model = kind.config()().model_class()
+    methods = {"match": "fuse", "write": "decode_logits", "prefix": "prefix_logits"}
+    methods |= {"unmask": "mask_logits", "bias": "logit_bias"}
+    assert all(hasattr(model, methods[ability]) for ability in can)
 
 
 @_of("objectives")

@@ -59,10 +59,15 @@ class ArchitectureConfig(FrozenConfig):
         names = ("hidden_size", "num_attention_heads", "intermediate_size", "layer_norm_eps")
         return {**{name: bert[name] for name in names}, "num_hidden_layers": num_layers}
 
+    def exports(self, config: Any) -> bool:
+        """Whether transformers has an architecture for a model of this config."""
+        del config
+        return False
+
     def export(
         self, model: PairModel, tokenizer: PreTrainedTokenizerFast, folder: Path
     ) -> dict[str, Path]:
-        """Write the model as classes of transformers where it has the architecture.
+        """Write the model by the classes of transformers; called where it ``exports``.
 
         Args:
             model: on the CPU, in full precision.
@@ -70,7 +75,7 @@ class ArchitectureConfig(FrozenConfig):
             folder: where to put a folder for each class.
 
         Returns:
-            Folders by class name; empty where transformers has no such architecture.
+            Folders by class name.
         """
         del model, tokenizer, folder
         return {}

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from curate.pretrain.objectives.itc import itc_loss
+from curate.pretrain.objectives.itc import itc_loss, taught_loss
 
 
 def embeds(count: int, *, seed: int) -> Tensor:
@@ -83,3 +83,53 @@ def test_unpaired_sides_are_refused() -> None:
         itc_loss(
             embeds(4, seed=0), embeds(5, seed=0), logit_scale=SCALE, image_ids_B=torch.arange(4)
         )
+
+
+def taught(alpha: float, *, seed: int = 0) -> tuple[Tensor, ...]:
+    own, teacher = embeds(4, seed=seed), embeds(4, seed=seed + 1)
+    candidates = torch.cat([embeds(4, seed=seed + 2), embeds(3, seed=seed + 3)])
+    same = torch.cat([torch.eye(4), torch.zeros(4, 3)], 1).bool()
+    same[2, 5] = True
+    loss = taught_loss(own, candidates, teacher, logit_scale=SCALE, same_BC=same, alpha=alpha)
+    return loss, own, candidates, teacher, same
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.4, 1.0])
+def test_a_taught_loss_equals_the_plain_reference(alpha: float) -> None:
+    loss, own, candidates, teacher, same = taught(alpha)
+    plain = 0.0
+    for row in range(4):
+        logits = [14 * float(own[row] @ entry) for entry in candidates]
+        opinion = [math.exp(14 * float(teacher[row] @ entry)) for entry in candidates]
+        normalizer = math.log(sum(math.exp(x) for x in logits))
+        for column in range(7):
+            hard = float(same[row, column]) / float(same[row].sum())
+            target = alpha * opinion[column] / sum(opinion) + (1 - alpha) * hard
+            plain -= target * (logits[column] - normalizer)
+    assert loss.item() == pytest.approx(plain / 4, abs=1e-10)
+
+
+def test_a_teacher_without_weight_and_queue_leaves_plain_itc() -> None:
+    images, texts, ids = embeds(5, seed=0), embeds(5, seed=1), torch.tensor([0, 1, 1, 3, 4])
+    same = ids[:, None] == ids[None, :]
+    sides = [
+        taught_loss(a, b, a, logit_scale=SCALE, same_BC=same, alpha=0.0)
+        for a, b in ((images, texts), (texts, images))
+    ]
+    plain = itc_loss(images, texts, logit_scale=SCALE, image_ids_B=ids)
+    torch.testing.assert_close((sides[0] + sides[1]) / 2, plain)
+
+
+def test_gradients_of_a_taught_loss_reach_the_taught_alone() -> None:
+    _, own, candidates, teacher, same = taught(0.4)
+    for tensor in (own, candidates, teacher):
+        tensor.requires_grad_()
+    scale = torch.tensor(3.0, dtype=torch.float64, requires_grad=True)
+
+    def loss(o: Tensor, c: Tensor) -> Tensor:
+        return taught_loss(o, c, teacher, logit_scale=scale.detach(), same_BC=same, alpha=0.0)
+
+    assert torch.autograd.gradcheck(loss, (own, candidates))
+    taught_loss(own, candidates, teacher, logit_scale=scale, same_BC=same, alpha=0.4).backward()
+    assert teacher.grad is None
+    assert own.grad is not None
