@@ -69,7 +69,11 @@ class Captioner(Protocol):
         """The model's name and short hash, ``name@0123456789ab``."""
 
     def prepare(self, image_HW3: Pixels) -> Pixels:
-        """Bring an RGB picture to the model's size, uint8 [3, H', W']. Safe in threads."""
+        """Bring an RGB picture to the model's size, uint8 [3, H', W']. Safe in threads.
+
+        A family whose pictures have another form (patches, tiles) gives bytes of one shape of its
+        own, the same for all pictures.
+        """
 
     def caption(
         self, images_B3HW: Pixels, uids: Sequence[str], draws: Sequence[int]

@@ -50,9 +50,9 @@ class Blip2Captioner:
             side=side,
         )
         tokenizer = load_tokenizer(checkpoint)
-        special = special_ids(model.language_model, tokenizer)
+        special = special_ids(model, tokenizer)
         self._model = model
-        self._like = model.query_tokens
+        self._like = next(model.vision_model.parameters())  # the Q-Former may stay in float32
         self._generation = KeyedGeneration(
             model=model,
             tokenizer=tokenizer,

@@ -80,7 +80,8 @@ class KeyedSampler:
         Args:
             keys: a stream key per row; the captions of an image are rows of their own.
             sampling: how tokens are chosen.
-            prompt_ids: tokens before the first step; they count as repeated.
+            prompt_ids: tokens before the first step; they count as repeated, those outside of the
+                vocabulary do not.
             end_id: the token that ends a text, or all that do: chat models have several.
         """
         self._keys_B = torch.tensor(list(keys), dtype=torch.int64)
@@ -112,6 +113,8 @@ class KeyedSampler:
     def _adjusted(self, logits_BV: Tensor, step: int) -> Tensor:
         penalty = self._sampling.repetition_penalty
         if penalty != 1.0:
+            if step == 0:  # a picture's place may have an id that no text can have
+                self._seen_BL = self._seen_BL[:, self._seen_BL[0] < logits_BV.shape[1]]
             seen = logits_BV.gather(1, self._seen_BL)
             weighed = torch.where(seen > 0, seen / penalty, seen * penalty)
             logits_BV = logits_BV.scatter(1, self._seen_BL, weighed)

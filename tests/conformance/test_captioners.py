@@ -161,6 +161,13 @@ def test_an_image_is_encoded_once_for_all_of_its_captions(
     assert together == sum(seen) > 0
 
 
+def test_weights_in_bfloat16_write_too(family: Family) -> None:
+    half = family.config(dtype="bfloat16", num_captions=2).build()
+    with half.ready():
+        written = _written(half(partition_table()).rows, 2)
+    assert len({text for texts in written.values() for text in texts}) > ROWS
+
+
 def test_a_poor_row_stops_and_the_rest_goes_on(stage: CaptionStage) -> None:
     whole = _written(stage(partition_table()).rows)
     mapped = stage(partition_table(broken=[1]))

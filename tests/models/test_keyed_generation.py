@@ -7,7 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from transformers import AutoTokenizer, GitForCausalLM, LlavaForConditionalGeneration, T5Config
+from transformers import (
+    AutoTokenizer,
+    Blip2ForConditionalGeneration,
+    GitForCausalLM,
+    LlavaForConditionalGeneration,
+    T5Config,
+)
 
 from curate.core.errors import ModelError
 from curate.models.base import Writing
@@ -15,7 +21,15 @@ from curate.models.checkpoints import fetch
 from curate.models.git import GitCaptioner
 from curate.models.keyed_generation import require_room, special_ids, text_positions
 from curate.models.sampling import Sampling
-from tests.models.captioner_checkpoints import END, PAD, START, STOP, tiny_git, tiny_llava
+from tests.models.captioner_checkpoints import (
+    END,
+    PAD,
+    START,
+    STOP,
+    tiny_blip_2,
+    tiny_git,
+    tiny_llava,
+)
 from tests.models.checkpoints import pictures
 
 CPU = torch.device("cpu")
@@ -130,3 +144,10 @@ def test_positions(folder: Path) -> None:
     require_room("m", needed=10_000, positions=None)
     with pytest.raises(ModelError, match="may take 65 tokens, m has positions for 64"):
         require_room("m", needed=65, positions=64)
+
+
+def test_what_the_whole_model_says_goes_before_its_language_models_word(tmp_path: Path) -> None:
+    folder = _generation_config(tiny_blip_2(tmp_path / "m"), eos_token_id=END)
+    model = Blip2ForConditionalGeneration.from_pretrained(folder)
+    assert model.language_model.config.eos_token_id == STOP
+    assert special_ids(model, AutoTokenizer.from_pretrained(folder)).end == (END,)

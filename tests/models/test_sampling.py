@@ -189,3 +189,17 @@ def test_a_row_of_forbidden_tokens_alone_is_refused_but_not_one_with_a_choice() 
         sampler(logits_BV, 0)
     logits_BV[0, 6] = -3.0
     assert sampler(logits_BV, 0).tolist() == [6]
+
+
+def test_prompt_ids_outside_of_the_vocabulary_are_not_repeated_and_do_no_harm() -> None:
+    sampling = Sampling(top_p=0, repetition_penalty=2.0)
+    logits = torch.tensor([[0.9, 1.0, 0.1]])
+    sampler = KeyedSampler([7], sampling, prompt_ids=[1, 99, 3], end_id=2)
+    assert sampler(logits, 0).tolist() == [0], "1 was said, so 0.9 beats half of 1.0"
+    assert sampler(logits, 1).tolist() == [1], "0 was said too: 0.5 beats 0.45"
+
+
+def test_several_ids_may_end_a_text() -> None:
+    sampler = KeyedSampler([7], Sampling(top_p=0, min_tokens=1), prompt_ids=[0], end_id=(1, 2))
+    logits = torch.tensor([[0.0, 3.0, 2.0, 1.0]])
+    assert [sampler(logits, step).item() for step in (0, 1)] == [3, 1]
