@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import ast
 import shutil
 import signal
 from pathlib import Path
 
 import pytest
 
-import curate
 from curate.core.failpoints import POINTS, VARIABLE
 from tests.chaos import command
 from tests.chaos.outcome import check_alone, differences, outcome
@@ -61,28 +59,6 @@ def stations(trace: list[tuple[str, str]]) -> list[str]:
         kind = next((folder for folder in FOLDERS if folder in path.parts), path.name)
         found.append(f"{name}@{kind}" if file else name)
     return list(dict.fromkeys(found))
-
-
-def test_every_place_has_a_name_and_every_name_a_place() -> None:
-    found = []
-    for path in Path(curate.__file__).parent.rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "reach":
-                name = node.args[0]
-                assert isinstance(name, ast.Constant), f"{path}:{node.lineno}: a name is due"
-                found.append(name.value)
-    assert sorted(found) == sorted(POINTS)
-
-
-def test_a_name_that_is_none_is_refused(undisturbed: Undisturbed, tmp_path: Path) -> None:
-    process = command.start(
-        ["run", undisturbed.recipe, "--output", tmp_path / "run"],
-        tmp_path / "said",
-        {VARIABLE: "commit.parts"},
-    )
-    process.join(60)
-    assert process.exitcode == 1
-    assert "'commit.parts': no such place; there are" in (tmp_path / "said").read_text()
 
 
 #: Places that a first run comes to; those of a changed recipe and of a second kill follow below.
