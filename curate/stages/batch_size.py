@@ -8,6 +8,9 @@ what was not tried, a neighbour's fragments, say; a batch that is too much all t
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator
 
 #: Pictures in a batch where nothing is measured. On a CPU larger ones are no faster: a core is busy
 #: with one picture already.
@@ -15,6 +18,19 @@ CPU_BATCH = 32
 #: More than the rows of a usual partition cannot be in a batch.
 LARGEST = 1024
 _FULL = 0.8
+_MOST = 4096
+
+
+def _check(value: Any) -> Any:
+    """Say in one sentence what a union's members would each say in one of their own."""
+    number = isinstance(value, int) and not isinstance(value, bool)
+    if value == "auto" or (number and 1 <= value <= _MOST):
+        return value
+    raise ValueError(f"should be auto or a number from 1 to {_MOST}, got {value!r}")
+
+
+#: The setting: pictures in a batch, or ``auto``.
+BatchSize = Annotated[int | Literal["auto"], BeforeValidator(_check)]
 
 
 def largest_batch(used: Callable[[int], float | None]) -> int:

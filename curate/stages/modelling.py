@@ -11,7 +11,7 @@ from abc import abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, Literal, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, Protocol, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -25,7 +25,7 @@ from curate.core.resources import Resources
 from curate.core.stage import MapStage
 from curate.images import ImageFault, decode
 from curate.models import checkpoints
-from curate.stages.batch_size import CPU_BATCH, gpu_share_used, largest_batch
+from curate.stages.batch_size import CPU_BATCH, BatchSize, gpu_share_used, largest_batch
 from curate.stages.faults import NO_IMAGE, Faults
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class ModelConfig(MapConfig):
     revision: str | None = Field(None, min_length=1)
     device: Literal["auto", "cpu", "cuda"] = tuning("auto")
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
-    batch_size: Annotated[int, Field(ge=1, le=4096)] | Literal["auto"] = tuning(32)
+    batch_size: BatchSize = tuning(32)
     decode_threads: int = tuning(4, ge=1, le=64)
     num_cpus: float = tuning(1.0, gt=0, le=256)
     num_gpus: float = tuning(1.0, gt=0, le=1)

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import pytest
+from pydantic import ValidationError
 
 from curate.stages.batch_size import LARGEST, largest_batch
+from curate.stages.captioners.med import Config
 
 
 class Device:
@@ -50,3 +52,17 @@ def test_memory_that_grows_faster_than_a_line_is_noticed() -> None:
         return 0.01 * size * size if size <= 10 else None
 
     assert largest_batch(used) == 8
+
+
+@pytest.mark.parametrize("size", [1, 32, 4096, "auto"])
+def test_sizes_that_can_be_given(size: object) -> None:
+    assert Config(**{"batch_size": size}).batch_size == size
+
+
+@pytest.mark.parametrize("size", [0, -1, 4097, "many", 2.5, None, True])
+def test_other_sizes_are_refused_in_one_sentence(size: object) -> None:
+    with pytest.raises(ValidationError) as said:
+        Config(**{"batch_size": size})
+    (problem,) = said.value.errors()
+    assert problem["loc"] == ("batch_size",)
+    assert problem["msg"].endswith(f"should be auto or a number from 1 to 4096, got {size!r}")
