@@ -13,6 +13,7 @@ import click
 
 from curate import shard_commands
 from curate.calibrate import calibrate_command
+from curate.loop_commands import bootstrap_command
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -290,6 +291,7 @@ def list_command(family: str | None, as_json: bool) -> None:
 main.add_command(shard_commands.validate_command)
 main.add_command(shard_commands.import_command)
 main.add_command(calibrate_command)
+main.add_command(bootstrap_command)
 
 
 def _console(as_json: bool) -> Console:

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import yaml
 
 from curate.core import columns, yaml_lines
 from curate.core.config import SelectorConfig
@@ -28,6 +27,7 @@ from curate.engine.base import EngineConfig
 from curate.evaluate.config import EvaluateConfig
 from curate.pretrain.config import PretrainConfig
 from curate.quickstart.config import LoopbackConfig
+from curate.recipe_files import from_file
 from curate.recipe_stages import StageReader
 
 _SECTIONS = (
@@ -275,25 +275,13 @@ class _Reader(StageReader):
     def _pretrain(self) -> Any:
         """Settings of their own, or ``recipe: FILE`` with settings that replace the file's."""
         value = self.data.get("pretrain")
-        if isinstance(value, dict) and "recipe" in value:
+        if isinstance(value, dict):
             try:
-                text = Path(str(value["recipe"])).read_text(encoding="utf-8")
-                base = yaml.safe_load(text)
-            except (OSError, ValueError, yaml.YAMLError) as error:
-                self.problem(f"{value['recipe']!r} cannot be read: {error}", ("pretrain", "recipe"))
+                self.data["pretrain"] = from_file(value)
+            except ValueError as error:
+                self.problem(str(error), ("pretrain", "recipe"))
                 return None
-            own = {name: setting for name, setting in value.items() if name != "recipe"}
-            self.data["pretrain"] = _merged(base if isinstance(base, dict) else {}, own)
         return self.config("pretrain", PretrainConfig)
-
-
-def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a mapping with another's settings in place of its own, mapping by mapping."""
-    out = dict(base)
-    for key, value in over.items():
-        both = isinstance(value, dict) and isinstance(out.get(key), dict)
-        out[key] = _merged(out[key], value) if both else value
-    return out
 
 
 def _check_readers(recipe: Recipe, schema: pa.Schema) -> list[Problem]:

@@ -22,6 +22,7 @@ import pyarrow as pa
 from curate.core.columns import SYNTHETIC
 from curate.core.selection import Selection
 from curate.core.table import CommittedTable
+from curate.inspection.score_samples import planted_scores
 
 #: The alarm: fewer canaries rejected than this share, or a fall by so much since the first round.
 _LEAST_RECALL, _GREATEST_FALL = 0.5, 0.1
@@ -92,7 +93,7 @@ def report_round(
             )
             texts, decisions = texts.filter(drawn), decisions.filter(drawn)
         words.add(texts, decisions)
-    below = _canaries_below(table, score, threshold)
+    below = planted_scores(table, score) < threshold
     return RoundReport(
         noise=noise,
         kept=dict(facts["selected"]),
@@ -174,12 +175,3 @@ def _entities(words: Iterable[str]) -> Iterator[str]:
         has_digit = any(character.isdigit() for character in word)
         if has_digit or (place and word[0].isupper() and not shouted):
             yield word
-
-
-def _canaries_below(table: CommittedTable, score: str, threshold: float) -> np.ndarray:
-    parts = [
-        part[score].drop_null().to_numpy()
-        for _, part in table.store.canaries(table.nodes)
-        if score in part.column_names
-    ]
-    return np.concatenate([np.zeros(0), *parts]) < threshold

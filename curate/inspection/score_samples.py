@@ -113,18 +113,23 @@ def canary_scores(table: CommittedTable, column: str) -> Floats:
     Raises:
         StoreError: there are none.
     """
-    parts = [
-        _known(part[column])
-        for _, part in table.store.canaries(table.nodes)
-        if column in part.column_names
-    ]
-    scores = np.concatenate([np.zeros(0), *parts])
+    scores = planted_scores(table, column)
     if not len(scores):
         raise StoreError(
             f"{table.store.root} has no canaries of {column}: run again with 'canaries: 0.05' at "
             "its scorer, or give --labels"
         )
     return scores
+
+
+def planted_scores(table: CommittedTable, column: str) -> Floats:
+    """Read the scores of the planted mismatches; empty where there are none."""
+    parts = [
+        _known(part[column])
+        for _, part in table.store.canaries(table.nodes)
+        if column in part.column_names
+    ]
+    return np.concatenate([np.zeros(0), *parts])
 
 
 def labelled_scores(table: CommittedTable, column: str, path: Path) -> LabelledScores:

@@ -56,6 +56,11 @@ class PracticeFiles:
         return self.folder / "truth.parquet"
 
     @property
+    def clean(self) -> Path:
+        """Pictures with descriptions that are neither listed nor held out for evaluation."""
+        return self.folder / "clean.parquet"
+
+    @property
     def heldout(self) -> Path:
         """Pictures with descriptions that are in no row of the list."""
         return self.folder / "heldout.parquet"
@@ -68,13 +73,16 @@ def write_practice_files(config: LoopbackConfig, output: Path) -> Planted:
     """
     pictures = shipped_pictures()
     Random(config.seed).shuffle(pictures)
-    held_out, listed = pictures[: config.held_out], pictures[config.held_out :]
+    held_out = pictures[: config.held_out]
+    clean = pictures[config.held_out : config.held_out + config.clean]
+    listed = pictures[config.held_out + config.clean :]
     planted = plant(config.seed, listed)
     files = PracticeFiles.of(output)
     if not files.listing.exists() or not files.truth.exists():
         planted.write(files.listing, files.truth)
-    if not files.heldout.exists():
-        write_parquet(files.heldout, _heldout_table(held_out))
+    for path, apart in ((files.heldout, held_out), (files.clean, clean)):
+        if not path.exists():
+            write_parquet(path, _described(apart))
     return planted
 
 
@@ -139,7 +147,7 @@ def _canaries_said(table: CommittedTable, selection: Selection) -> dict[str, Any
     }
 
 
-def _heldout_table(pictures: list[Picture]) -> pa.Table:
+def _described(pictures: list[Picture]) -> pa.Table:
     rows = [
         {"name": p.path.name, "image": p.path.read_bytes(), "captions": [p.text]} for p in pictures
     ]
