@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,6 +14,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
+import torch
 import transformers as tf
 
 from curate.core.errors import ModelError
@@ -19,7 +22,13 @@ from curate.core.families import kinds
 from curate.images import decode
 from curate.stages.scoring import EmbeddingScorerConfig, ScorerConfig, ScoreStage
 from tests.conformance.scorer_references import REFERENCES, Answer
-from tests.models.checkpoints import tiny_blip_captioner, tiny_blip_scorer, tiny_med
+from tests.models.checkpoints import (
+    SPECIAL,
+    WORDS,
+    tiny_blip_captioner,
+    tiny_blip_scorer,
+    tiny_med,
+)
 from tests.models.tiny_scorers import TINY
 from tests.stages.partition_tables import by_uid, partition_table
 
@@ -292,6 +301,39 @@ def test_a_picture_of_any_shape_is_scored_by_families_that_keep_shapes(tmp_path:
         for score, values in got.items():
             wanted = [ask(picture, "a dog")[score] for picture in pictures]
             np.testing.assert_allclose(values, wanted, atol=1e-4)
+
+
+def test_siglip_lower_cases_and_pads_on_the_right_whatever_its_tokenizer_says(
+    tmp_path: Path,
+) -> None:
+    """As SigLIP 2 for pictures of a fixed size, which comes with Gemma's tokenizer."""
+    folder = FAMILIES["siglip"](tmp_path / "m")
+    for name in ("spiece.model", "tokenizer_config.json"):
+        (folder / name).unlink()
+    vocab = {word: i for i, word in enumerate((*SPECIAL, *WORDS[:40]))}
+    tokenizer = tf.BertTokenizer(vocab=vocab, do_lower_case=False, padding_side="left")
+    tokenizer.save_pretrained(folder)
+    model = kinds("scorers")["siglip"].config()(model=str(folder)).load()  # type: ignore[attr-defined]
+    pictures = np.stack([model.prepare(np.full((9, 9, 3), 60, np.uint8))])
+    upper, lower, other = model.score(pictures, ["A Dog", "a dog", "a cat"], [0, 0, 0]).numbers[
+        "itc"
+    ]
+    assert upper == lower != other
+    ids = torch.tensor([vocab[word] for word in ("[CLS]", "a", "dog", "[SEP]")])
+    ids = torch.nn.functional.pad(ids, (0, 16), value=vocab["[PAD]"])
+    network = tf.SiglipModel.from_pretrained(folder).eval()
+    with torch.no_grad():
+        text = network.get_text_features(ids[None]).pooler_output[0]
+        values = torch.from_numpy(pictures).float() / 127.5 - 1
+        image = network.get_image_features(values).pooler_output[0]
+    assert lower == pytest.approx(torch.cosine_similarity(text, image, dim=0).item(), abs=1e-4)
+
+
+def test_settings_of_all_scorers_are_read_without_torch() -> None:
+    names = [kind.module for kind in kinds("scorers").values() if kind.module.startswith("curate.")]
+    code = f"import importlib, sys; [importlib.import_module(name) for name in {names!r}]; "
+    code += "assert not {'torch', 'transformers', 'ray'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_half_precision_stays_near(family: Family) -> None:
