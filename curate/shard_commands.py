@@ -27,14 +27,26 @@ _JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON for scr
     show_default=True,
     help="Seconds without a sample after which the loader counts as hanging.",
 )
+@click.option(
+    "--threads",
+    type=click.IntRange(1, 256),
+    default=4,
+    show_default=True,
+    help="Pictures decoded at the same time.",
+)
 @_JSON
 def validate_command(
-    shards: Path, loader: str | None, python: Path | None, timeout_s: float, as_json: bool
+    shards: Path,
+    loader: str | None,
+    python: Path | None,
+    timeout_s: float,
+    threads: int,
+    as_json: bool,
 ) -> None:
     """Read shards back with the trainer's own loader; exit code 1 on the first fault."""
     from curate.readback.validate import validate
 
-    verdict = validate(shards, loader=loader, python=python, timeout_s=timeout_s)
+    verdict = validate(shards, loader=loader, python=python, timeout_s=timeout_s, threads=threads)
     if as_json:
         click.echo(json.dumps(verdict.as_json(), indent=1, ensure_ascii=False))
     else:

@@ -62,7 +62,10 @@ def find_shards(path: Path) -> Shards:
 def _looked_at(folder: Path) -> Shards:
     if (folder / "index.json").exists():
         index = read_json(folder / "index.json")
-        files = [shard["raw_data"]["basename"] for shard in index["shards"]]
+        try:
+            files = [str(shard["raw_data"]["basename"]) for shard in index["shards"]]
+        except (KeyError, TypeError) as error:
+            raise SourceError(f"{folder / 'index.json'} is no index of MDS shards") from error
         return Shards(folder, "mds", files)
     if folder.suffix == ".lance" and (folder / "data").is_dir():
         files = [f"{folder.name}/data/{p.name}" for p in sorted((folder / "data").glob("*.lance"))]

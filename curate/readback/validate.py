@@ -6,8 +6,9 @@ live beside ours are used all the same, and one that dies or hangs on a shard is
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ from curate.images import ImageFault, decode
 from curate.readback.formats import Shards, find_shards, pictures_digest, samples_of_tar
 from curate.readback.process import Began, LoaderFault, Seen, read_back
 
+#: Samples waiting to be judged, a thread.
+_AHEAD = 8
 #: Loaders of each format; the first is taken where none is named.
 LOADERS = {
     "webdataset": ("webdataset", "open_clip"),
@@ -97,6 +100,7 @@ def validate(
     loader: str | None = None,
     python: Path | None = None,
     timeout_s: float = 120.0,
+    threads: int = 4,
 ) -> Verdict:
     """Read every sample back and stop at the first fault.
 
@@ -108,16 +112,14 @@ def validate(
         loader: which library reads; the format's own by default.
         python: interpreter that has the library; this one by default.
         timeout_s: seconds without a sample after which a loader counts as hanging.
+        threads: pictures decoded at the same time.
 
     Raises:
         SourceError: no shards of a known format, or no such loader for them.
         EngineError: the interpreter cannot be started, or lacks the library.
     """
     shards = find_shards(path)
-    known = LOADERS[shards.kind]
-    name = loader or known[0]
-    if name not in known:
-        raise SourceError(f"no loader {name!r} reads {shards.kind}: {nearest(name, known)}")
+    name = _loader(shards.kind, loader)
     told = {str(entry["file"]): entry for entry in shards.entries}
     check = _Check(shards, told)
     fault = check.files()
@@ -125,16 +127,51 @@ def validate(
     if fault is None:
         reading = read_back(name, shards.folder, shards.files, python=python, timeout_s=timeout_s)
         library = next(reading).library
-        fault = check.samples(reading)
-    return Verdict(
-        str(shards.folder),
-        shards.kind,
-        library,
-        check.whole,
-        check.count,
-        bool(told),
-        fault,
-    )
+        fault = check.samples(_judged(reading, threads))
+    folder, whole, count = str(shards.folder), check.whole, check.count
+    return Verdict(folder, shards.kind, library, whole, count, bool(told), fault)
+
+
+def _loader(kind: str, named: str | None) -> str:
+    if kind not in LOADERS:
+        raise SourceError(
+            f"no loader is known for shards of kind {kind!r}: {nearest(kind, LOADERS)}"
+        )
+    if named is not None and named not in LOADERS[kind]:
+        raise SourceError(f"no loader {named!r} reads {kind}: {nearest(named, LOADERS[kind])}")
+    return named or LOADERS[kind][0]
+
+
+def _judged(
+    reading: Iterator[Began | Seen], threads: int
+) -> Iterator[tuple[Began | Seen, str | None]]:
+    """Yield what is read, in order, with what is wrong with it; pictures are decoded ahead.
+
+    Raises:
+        LoaderFault: the loader's, behind all that it gave.
+    """
+    ended: LoaderFault | None = None
+    waiting: deque[tuple[Began | Seen, Future[str | None] | None]] = deque()
+    with ThreadPoolExecutor(threads, "curate-decode") as pool:
+        try:
+            for one in reading:
+                problem = pool.submit(_sample_problem, one) if isinstance(one, Seen) else None
+                waiting.append((one, problem))
+                if len(waiting) > _AHEAD * threads:
+                    yield _taken(waiting)
+        except LoaderFault as error:
+            ended = error
+        while waiting:
+            yield _taken(waiting)
+    if ended is not None:
+        raise ended
+
+
+def _taken(
+    waiting: deque[tuple[Began | Seen, Future[str | None] | None]],
+) -> tuple[Began | Seen, str | None]:
+    one, problem = waiting.popleft()
+    return one, None if problem is None else problem.result()
 
 
 class _Check:
@@ -154,13 +191,13 @@ class _Check:
                 return Fault(name, None, None, problem)
         return None
 
-    def samples(self, reading: Iterator[Began | Seen]) -> Fault | None:
+    def samples(self, reading: Iterator[tuple[Began | Seen, str | None]]) -> Fault | None:
         """Return the first sample that is wrong, or shard with too few or too many."""
         shard = self._shards.files[0] if self._shards.files else ""
         seen: list[Seen] = []
         begun: set[str] = set()
         try:
-            for one in reading:
+            for one, problem in reading:
                 if isinstance(one, Began):
                     fault = self._end_of(shard, seen) if begun else None
                     if fault is not None:
@@ -168,7 +205,6 @@ class _Check:
                     shard, seen = one.shard, []
                     begun.add(shard)
                     continue
-                problem = _sample_problem(one)
                 if problem is not None:
                     return Fault(shard, len(seen), one.key, problem)
                 seen.append(one.without_picture())

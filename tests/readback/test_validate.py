@@ -249,6 +249,25 @@ def test_folders_without_shards_are_told(tmp_path: Path) -> None:
         validate(tmp_path)
     with pytest.raises(SourceError, match="holds no shards"):
         validate(tmp_path / "notes.json")
+    write_json(tmp_path / "index.json", {"name": "else"})
+    with pytest.raises(SourceError, match="no index of MDS shards"):
+        validate(tmp_path)
+    write_json(tmp_path / "manifest.json", {"made_from": {"kind": "mine"}, "shards": []})
+    with pytest.raises(SourceError, match="no loader is known for shards of kind 'mine'"):
+        validate(tmp_path)
+
+
+def test_the_first_fault_is_told_however_many_threads_look(tmp_path: Path) -> None:
+    members: dict[str, bytes] = {}
+    for number in range(60):
+        bad = number in (41, 44, 59)
+        members |= {f"{number:02d}.jpg": b"<html>" if bad else jpeg(number % 3)}
+        members |= {f"{number:02d}.txt": b"words"}
+    tar(tmp_path / "x.tar", members)
+    for threads in (1, 3):
+        verdict = validate(tmp_path, threads=threads)
+        assert fault_of(verdict)[:3] == ("x.tar", 41, "41")
+        assert verdict.samples == 41
 
 
 @pytest.mark.parametrize("kind", [*HERE, "mds"])
