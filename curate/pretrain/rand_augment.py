@@ -74,12 +74,13 @@ def equalize(pixels_BCSS: Tensor, strength_B: Tensor) -> Tensor:
     flat = pixels_BCSS.flatten(2).flatten(0, 1).long()
     counts = torch.zeros(len(flat), 256, device=flat.device)
     counts.scatter_add_(1, flat, torch.ones_like(flat, dtype=counts.dtype))
-    total = counts.cumsum(1)
-    least = total.masked_fill(counts == 0, math.inf).amin(1, keepdim=True)
-    most = total[:, -1:]
-    table = ((total - least) * 255 / (most - least).clamp(min=1)).clamp(min=0)
+    # as Pillow does it: a value's rank among the others, in steps of a 255th of the pixels
+    last = (counts > 0).long().cumsum(1).argmax(1, keepdim=True)
+    step = ((counts.sum(1, keepdim=True) - counts.gather(1, last)) / 255).floor()
+    below = counts.cumsum(1) - counts
+    table = ((below + (step / 2).floor()) / step.clamp(min=1)).floor().clamp(max=255)
     kept = torch.arange(256, device=flat.device, dtype=counts.dtype).expand_as(table)
-    table = table.where(most > least, kept)
+    table = table.where(step > 0, kept)
     return table.gather(1, flat).view_as(pixels_BCSS)
 
 

@@ -58,8 +58,8 @@ class Stepper:
             kept: which of the batch's pictures those are.
 
         Returns:
-            Each objective's loss, their weighted sum ``loss``, and ``grad_norm``; empty, and
-            nothing is trained, where not two pictures decode.
+            Each objective's loss, their weighted sum ``loss``, and ``grad_norm`` where the weights
+            were changed; empty, and nothing is trained, where not two pictures decode.
         """
         import torch
 
@@ -97,7 +97,10 @@ class Stepper:
             seen.append(forward)
         norm = self._update()
         self._remember(seen)
-        return {"loss": losses.pop("loss"), **losses, "grad_norm": norm}
+        said = {"loss": losses.pop("loss"), **losses}
+        # a step whose scaled gradients overflowed was left out, and has no norm to tell
+        left_out = self.scaler is not None and not bool(torch.isfinite(norm))
+        return said if left_out else {**said, "grad_norm": norm}
 
     def _forward(
         self,

@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from curate.pretrain.config import OptimConfig
-from curate.pretrain.optim import build_optimizer, rate_factor, set_rate
+from curate.pretrain.optim import build_optimizer, rate_factor, rate_scales, set_rate
 from tests.models.med_models import med_model
+from tests.pretrain.models import SETTINGS, small_model
 
 
 def test_the_rate_rises_falls_and_ends() -> None:
@@ -50,3 +51,42 @@ def test_a_frozen_tower_does_not_move() -> None:
     }
     assert "image_adapter.project.weight" in moved
     assert not any(name.startswith("image_tower.") for name in moved)
+
+
+def test_lower_layers_and_embeddings_learn_more_slowly() -> None:
+    names = [
+        "image_tower.vit.embeddings.position_embeddings",
+        *(f"image_tower.vit.layers.{n}.mlp.weight" for n in range(3)),
+        "image_tower.vit.layernorm.weight",
+        "text.words.weight",
+        *(f"text.layers.{n}.widen.weight" for n in range(2)),
+        "itm_head.weight",
+        "log_logit_scale",
+    ]
+    found = rate_scales(names, OptimConfig(layer_decay=0.5, image_lr_scale=0.1))
+    image = [0.1 / 16, 0.1 / 8, 0.1 / 4, 0.1 / 2, 0.1]
+    assert [found[n] for n in names] == pytest.approx([*image, 1 / 8, 1 / 4, 1 / 2, 1, 1])
+
+
+@pytest.mark.parametrize("name", sorted(SETTINGS))
+def test_every_architecture_s_layers_are_found(name: str) -> None:
+    model = small_model(name)
+    names = [parameter for parameter, _ in model.named_parameters()]
+    found = rate_scales(names, OptimConfig(layer_decay=0.5))
+    below = [n for n in names if "embed" in n or ".words" in n or "stem" in n]
+    assert below
+    assert all(found[n] <= 0.25 for n in below)
+    heads = [n for n in names if ("projection" in n and "tower" not in n) or n == "itm_head.weight"]
+    assert all(found[n] == 1 for n in heads)
+    assert len(set(found.values())) >= 3
+
+
+def test_fresh_layers_learn_faster_beside_trained_ones() -> None:
+    names = ["text.words.weight", "itm_head.weight"]
+    config = OptimConfig(fresh_lr_scale=5)
+    assert rate_scales(names, config, {"text.words.weight"}) == {
+        "text.words.weight": 1,
+        "itm_head.weight": 5,
+    }
+    assert set(rate_scales(names, config).values()) == {1}  # all begins by chance
+    assert set(rate_scales(names, config, set(names)).values()) == {1}
