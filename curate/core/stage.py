@@ -109,7 +109,7 @@ class MapStage(_Worker, ABC):
         return {}
 
     def meet(self, stages: Mapping[str, Any]) -> None:
-        """Get to know the stages of the leg by their names, all of them set up.
+        """Get to know the stages of the leg by their names, all of them set up and settled.
 
         For the rare stage that shares something heavy with the one its config names as ``beside``.
         """

@@ -70,10 +70,11 @@ class LegWorker:
         with contextlib.ExitStack() as opening:
             opening.enter_context(any_stage_ready([stage for _, stage in self._stages]))
             folder = self._work.root / self._leg.node.folder
-            for _, stage in self._stages:
+            stages = {plan.name: stage for plan, stage in self._stages}
+            settle(folder, stages.items())
+            for stage in stages.values():
                 if isinstance(stage, MapStage):
-                    stage.meet({plan.name: other for plan, other in self._stages})
-            settle(folder, [(plan.name, stage) for plan, stage in self._stages])
+                    stage.meet(stages)
             self._open = opening.pop_all()
 
     def close(self) -> None:

@@ -15,12 +15,12 @@ from pydantic import Field, model_validator
 from curate.core import columns
 from curate.core.stage import Mapped
 from curate.stages.bisection import Bisection
+from curate.stages.decode_ahead import Pixels
 from curate.stages.degeneration import degeneration
 from curate.stages.faults import Faults
 from curate.stages.modelling import (
     ModelConfig,
     ModelStage,
-    Pixels,
     lists,
     plain_picture,
     threads,

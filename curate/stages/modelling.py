@@ -1,4 +1,4 @@
-"""What captioners and scorers share: settings of a model's worker, and decoding ahead of it.
+"""What captioners and scorers share: settings of a model's worker, and its life.
 
 Torch is imported inside functions alone: ``curate plan`` reads these settings without it.
 """
@@ -6,16 +6,12 @@ Torch is imported inside functions alone: ``curate plan`` reads these settings w
 from __future__ import annotations
 
 import contextlib
-import itertools
 from abc import abstractmethod
-from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, Protocol, TypeVar
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 from pydantic import Field
 
 from curate.core.config import MapConfig, tuning
@@ -23,15 +19,12 @@ from curate.core.errors import ModelError
 from curate.core.families import kinds
 from curate.core.resources import Resources
 from curate.core.stage import MapStage
-from curate.images import ImageFault, decode
 from curate.models import checkpoints
 from curate.stages.batch_size import CPU_BATCH, BatchSize, gpu_share_used, largest_batch
-from curate.stages.faults import NO_IMAGE, Faults
+from curate.stages.decode_ahead import Decoder, Pixels
 
 if TYPE_CHECKING:
     from curate.models.token_memo import TokenMemo
-
-Pixels = NDArray[np.uint8]
 
 
 class ModelConfig(MapConfig):
@@ -222,71 +215,6 @@ def threads(num_cpus: float) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
-
-
-class Decoder:
-    """Decodes and prepares pictures in threads, a batch ahead of the model."""
-
-    def __init__(self, prepare: Callable[[Pixels], Pixels], *, threads: int) -> None:
-        """Start the threads.
-
-        Args:
-            prepare: the model's own preparation of an RGB picture; called in the threads.
-            threads: number of them.
-        """
-        self._prepare = prepare
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="decode")
-
-    def close(self) -> None:
-        """Stop the threads."""
-        self._pool.shutdown(wait=True, cancel_futures=True)
-
-    def batches(
-        self, images: pa.ChunkedArray, places: Sequence[int], size: int, faults: Faults
-    ) -> Iterator[tuple[list[int], Pixels]]:
-        """Yield batches of prepared pictures in the order of ``places``.
-
-        Args:
-            images: encoded pictures of a partition.
-            places: the rows that are wanted.
-            size: most pictures in a batch. Which pictures make a batch depends on ``places``
-                alone; broken ones are left out of theirs.
-            faults: broken pictures are entered here, and those that ``prepare`` raises on.
-
-        Yields:
-            Places of a batch and its pictures, uint8 [B, 3, H, W]; batches may be smaller than
-            ``size``, never empty.
-        """
-        starts = range(0, len(places), size)
-        groups = iter([places[start : start + size] for start in starts])
-        ahead: deque[tuple[Sequence[int], list[Future[Pixels]]]] = deque()
-
-        def begin() -> None:
-            for group in itertools.islice(groups, 1):
-                waiting = [self._pool.submit(self._one, images, place) for place in group]
-                ahead.append((group, waiting))
-
-        begin()
-        while ahead:
-            begin()
-            group, waiting = ahead.popleft()
-            good, pixels = [], []
-            for place, future in zip(group, waiting, strict=True):
-                try:
-                    pixels.append(future.result())
-                    good.append(place)
-                except ImageFault as fault:
-                    faults.by_place[place] = fault
-                except Exception as error:  # of the model's own preparation
-                    faults.blame(place, error)
-            if good:
-                yield good, np.stack(pixels)
-
-    def _one(self, images: pa.ChunkedArray, place: int) -> Pixels:
-        body = images[place].as_py()
-        if body is None:
-            raise ImageFault(NO_IMAGE, "the row holds no picture")
-        return self._prepare(decode(body))
 
 
 def plain_picture() -> Pixels:

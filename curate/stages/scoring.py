@@ -18,8 +18,9 @@ from curate.core.stage import Mapped
 from curate.models.checkpoint_config import read_config
 from curate.stages.bisection import Bisection
 from curate.stages.canaries import Canary, plant
+from curate.stages.decode_ahead import Pixels
 from curate.stages.faults import Faults
-from curate.stages.modelling import ModelConfig, ModelStage, Pixels, lists, plain_picture, threads
+from curate.stages.modelling import ModelConfig, ModelStage, lists, plain_picture, threads
 from curate.stages.scored_rows import ScoredRows
 
 if TYPE_CHECKING:
