@@ -68,6 +68,13 @@ def stage(family: Family) -> Iterator[CaptionStage]:
         yield stage
 
 
+@pytest.fixture(scope="module")
+def beams(family: Family) -> Iterator[CaptionStage]:
+    stage = family.config(decoding="beam", num_beams=3, num_captions=2).build()
+    with stage.ready():
+        yield stage
+
+
 def _written(rows: pa.Table, count: int = 3) -> dict[str, list[str]]:
     return {uid: texts[-count:] for uid, texts in by_uid(rows, "texts").items()}
 
@@ -106,7 +113,8 @@ def test_captions_do_not_depend_on_order_batch_or_worker(
     assert mapped.rows["uid"].equals(rows["uid"])
     wanted = _written(mapped.rows)
     assert _written(stage(rows.take([4, 2, 0, 5, 1, 3])).rows) == wanted
-    another = family.config(num_captions=3, batch_size=2, decode_threads=1).build()
+    elsewhere = family.config(num_captions=3, batch_size=2, decode_threads=1)
+    another = pickle.loads(pickle.dumps(elsewhere)).build()
     with another.ready():
         parts = [another(rows.slice(start, 3)).rows for start in (0, 3)]
     assert _written(pa.concat_tables(parts)) == wanted
@@ -124,41 +132,38 @@ def test_a_draw_does_not_hang_on_the_draws_beside_it(stage: CaptionStage) -> Non
     assert model.caption(batch[2:4], uids[2:4], [2, 5, 0])[1][::2] == several[3][::-2]
 
 
-def test_a_stage_that_was_sent_elsewhere_says_the_same(family: Family, stage: CaptionStage) -> None:
-    sent = pickle.loads(pickle.dumps(family.config(num_captions=3))).build()
-    with sent.ready():
-        assert sent(partition_table()).rows.equals(stage(partition_table()).rows)
-
-
-def test_beams_give_several_captions_an_image(family: Family) -> None:
+def test_beams_give_several_captions_an_image(beams: CaptionStage) -> None:
     rows = partition_table()
-    beams = family.config(decoding="beam", num_beams=3, num_captions=2).build()
-    with beams.ready():
-        together = _written(beams(rows).rows, 2)
-        alone = [_written(beams(rows.slice(place, 1)).rows, 2) for place in range(ROWS)]
+    together = _written(beams(rows).rows, 2)
+    alone = [_written(beams(rows.slice(place, 1)).rows, 2) for place in range(ROWS)]
     assert together == {uid: texts for one in alone for uid, texts in one.items()}
     assert sum(first != second for first, second in together.values()) > ROWS // 2
 
 
-@pytest.mark.parametrize("num_captions", [1, 3])
-def test_an_image_is_encoded_once_for_all_of_its_captions(
-    family: Family, stage: CaptionStage, num_captions: int
-) -> None:
-    model, batch, uids = _batch(stage)
-    held: Any = model
-    network = held._model if family.kind == "blip" else held._generation.model
+def _rows_encoded(model: Any, batch: Pixels, uids: list[str], draws: range) -> int:
+    """Return how many rows a model's tower begins to encode for the captions of a batch."""
+    network = model._model if hasattr(model, "_model") else model._generation.model
     entry = next(m for m in network.modules() if isinstance(m, (nn.Conv2d, nn.Conv3d)))
     seen: list[int] = []
     handle = entry.register_forward_pre_hook(lambda _, args: seen.append(len(args[0])))
     try:
-        model.caption(batch, uids, range(num_captions))
-        together = sum(seen)
-        seen.clear()
-        for place in range(ROWS):
-            model.caption(batch[place : place + 1], uids[:1], [0])
+        model.caption(batch, uids, draws)
     finally:
         handle.remove()
-    assert together == sum(seen) > 0
+    return sum(seen)
+
+
+def test_an_image_is_encoded_once_for_all_of_its_captions(
+    stage: CaptionStage, beams: CaptionStage
+) -> None:
+    model, batch, uids = _batch(stage)
+    once = _rows_encoded(model, batch, uids, range(1))
+    assert once > 0
+    assert _rows_encoded(model, batch, uids, range(3)) == once
+    halves = (batch[:2], uids[:2]), (batch[2:], uids[2:])
+    assert sum(_rows_encoded(model, *half, range(2)) for half in halves) == once
+    searching, _ = beams._loaded()
+    assert _rows_encoded(searching, batch, uids, range(2)) == once
 
 
 def test_weights_in_bfloat16_write_too(family: Family) -> None:

@@ -14,6 +14,7 @@ from curate.recipe import load
 from curate.stages.captioners.blip import Config as BlipConfig
 from curate.stages.captioners.chat import Config
 from tests.models.captioner_checkpoints import tiny_idefics3, tiny_llava, tiny_qwen2_vl
+from tests.recipes import curate, picture_folder
 from tests.stages.partition_tables import partition_table
 
 CODE = """
@@ -100,7 +101,7 @@ def test_pickles_stay_refused_whatever_is_trusted(odd: Path) -> None:
 
 
 def test_the_plan_of_a_recipe_says_it_aloud(odd: Path, tmp_path: Path) -> None:
-    (tmp_path / "pictures").mkdir()
+    picture_folder(tmp_path / "pictures", ["a dog"])
     recipe = tmp_path / "recipe.yaml"
     stage = f"{{kind: chat, model: {odd}, trust_remote_code: true}}"
     recipe.write_text(
@@ -110,6 +111,10 @@ def test_the_plan_of_a_recipe_says_it_aloud(odd: Path, tmp_path: Path) -> None:
     )
     (said,) = cautions(load(recipe))
     assert said.startswith("chat: trust_remote_code: Python code that comes with")
+    printed = curate("plan", str(recipe))
+    assert "CAUTION  chat: trust_remote_code" in " ".join(printed.output.split("\n"))
+    running = curate("run", str(recipe))
+    assert "CAUTION  chat: trust_remote_code" in " ".join(running.output.split("\n"))
 
 
 def test_a_type_of_another_stage_is_sent_there(tmp_path: Path) -> None:
