@@ -129,7 +129,7 @@ def _settings(stage: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _listed(values: Mapping[str, Any]) -> str:
-    shown = {key: value for key, value in sorted(values.items()) if value not in (None, {}, [])}
+    shown = {key: value for key, value in sorted(values.items()) if value not in (None, "", {}, [])}
     return ", ".join(f"{key} {_plain(value)}" for key, value in shown.items() if key != "stage")
 
 

@@ -56,8 +56,8 @@ class Epoch:
         Args:
             reader: who reads.
             even: every rank gets the same number of samples, so that none waits for the others
-                at the epoch's end; up to ``world - 1`` samples are left out, other ones in every
-                epoch.
+                at the epoch's end; up to ``world - 1`` samples at the end are left out, which
+                shuffling makes other ones in every epoch.
         """
         total = sum(self.counts)
         if even:

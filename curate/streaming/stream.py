@@ -6,7 +6,6 @@ import hashlib
 import itertools
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import astuple, dataclass, replace
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -57,6 +56,9 @@ class SelectionStream(IterableDataset[Any]):
         order: how they are shuffled.
         transform: makes of a sample what is given; it must pickle where workers are spawned.
         reader: rank and world where they are not torch.distributed's.
+
+    Attributes:
+        counts: samples of each partition.
     """
 
     def __init__(
@@ -74,6 +76,8 @@ class SelectionStream(IterableDataset[Any]):
                 f"mix is at least 1 and seed at least 0, not {order.mix}, {order.seed}"
             )
         self._samples = samples
+        # counted once, here, and not in every worker
+        self.counts = [samples.count(number) for number in samples.table.partitions]
         self._order = order
         self._transform = transform
         self._reader = reader
@@ -81,11 +85,6 @@ class SelectionStream(IterableDataset[Any]):
         self._given = 0
         self._read_by: tuple[int, ...] | None = None
         self._goes_on = False
-
-    @cached_property
-    def counts(self) -> list[int]:
-        """Samples of each partition."""
-        return [self._samples.count(number) for number in self._samples.table.partitions]
 
     @property
     def epoch(self) -> int:
