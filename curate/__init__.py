@@ -9,17 +9,16 @@ from curate.core.version import __version__
 __all__ = ["RunView", "__version__", "open_run", "stream"]
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
+    from curate.core.location import StorePath
     from curate.inspection.run_view import RunView
     from curate.streaming.stream import stream
 
 
-def open_run(path: str | Path) -> RunView:
+def open_run(path: str | StorePath) -> RunView:
     """Open a run's folder for looking: rows, texts, ledger and pictures.
 
     Args:
-        path: the folder a recipe names as ``output``.
+        path: the folder a recipe names as ``output``; a URL such as ``s3://bucket/run`` as well.
 
     Raises:
         curate.core.errors.StoreError: the folder holds no run.

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from curate.core.config import ExporterConfig, SelectorConfig, SinkConfig
+from curate.core.location import store_path
 from curate.core.plan import StagePlan, stage_identity
 from curate.core.selection import Selection, select
 from curate.core.selection_pairs import SelectionPairs
@@ -40,7 +40,7 @@ def after_passes(
     if recipe.pretrain is not None:
         result.pretrain = pretrain_on_selection(recipe.pretrain, table, result.selection, reporter)
         if recipe.evaluate is not None:
-            model = Path(result.pretrain["model"])
+            model = store_path(result.pretrain["model"])
             result.evaluation = evaluated(recipe.evaluate, model, reporter)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import shutil
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -12,12 +11,20 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from curate.core import columns
-from curate.core.atomic import read_parquet, write_parquet
+from curate.core import columns, objects
+from curate.core.atomic import (
+    exists,
+    read_parquet_if_there,
+    remove,
+    write_json,
+    write_parquet,
+)
 from curate.core.failpoints import reach
 from curate.core.ledger import CARRIED, LEDGER_SCHEMA, entries
+from curate.core.location import StorePath
 from curate.core.partition import part_name
 from curate.core.plan import BarrierPlan, Node
+from curate.core.scratch import scratch_folder
 from curate.core.stage import Barrier
 from curate.core.store import RunStore
 
@@ -43,40 +50,39 @@ def resolve_barrier(
     node = plan.node
     barrier: Barrier = plan.stage.config.build()
     had = judged(store, node)
-    scratch = store.root / node.folder / "scratch"
-    sketches = _Sketches(plan, store, before, barrier, scratch)
-    if scratch.exists():
-        sketches.forget_verdicts_beyond(had)
-        reach("barrier.forgotten")
-        shutil.rmtree(scratch)
-    for folder in ("settled", "fresh", "buckets"):
-        (scratch / folder).mkdir(parents=True)
-    settled = [sketches.survivors(number, had[number]) for number in sorted(had)]
-    fresh = [
-        path
-        for number, supplements in commits.items()
-        if (path := sketches.fresh(number, had.get(number, -1) + 1, supplements)) is not None
-    ]
-    with barrier.ready():
-        found = barrier.resolve([*settled, *fresh], scratch / "buckets", settled=len(settled))
-        for number, verdicts in found:
-            if verdicts.num_rows:
-                sketches.write_verdicts(number, verdicts)
-                reach("barrier.verdict")
-    reach("barrier.resolved")
-    _write_judged(store, node, commits)
-    reach("barrier.judged")
-    shutil.rmtree(scratch)
+    with scratch_folder(store.root / node.folder / "scratch") as scratch:
+        sketches = _Sketches(plan, store, before, barrier, scratch)
+        if exists(store.resolving_file(node)):
+            sketches.forget_verdicts_beyond(had)
+            reach("barrier.forgotten")
+        write_json(store.resolving_file(node), {})
+        settled = [sketches.survivors(number, had[number]) for number in sorted(had)]
+        fresh = [
+            path
+            for number, supplements in commits.items()
+            if (path := sketches.fresh(number, had.get(number, -1) + 1, supplements)) is not None
+        ]
+        local = sketches.local([*settled, *fresh])
+        (scratch / "buckets").mkdir()
+        with barrier.ready():
+            found = barrier.resolve(local, scratch / "buckets", settled=len(settled))
+            for number, verdicts in found:
+                if verdicts.num_rows:
+                    sketches.write_verdicts(number, verdicts)
+                    reach("barrier.verdict")
+        reach("barrier.resolved")
+        _write_judged(store, node, commits)
+        reach("barrier.judged")
+        remove(store.resolving_file(node))
     reasons = (part["reason"].to_pylist() for part in store.ledger([node]))
     return dict(Counter(itertools.chain.from_iterable(reasons)))
 
 
 def judged(store: RunStore, node: Node) -> dict[int, int]:
     """Return the partitions that a barrier has judged, each with the supplements it has judged."""
-    path = store.judged_file(node)
-    if not path.exists():
+    table = read_parquet_if_there(store.judged_file(node), remove=store.root / node.folder)
+    if table is None:
         return {}
-    table = read_parquet(path, remove=store.root / node.folder)
     return dict(zip(table["partition"].to_pylist(), table["supplements"].to_pylist(), strict=True))
 
 
@@ -103,8 +109,9 @@ class _Sketches:
         self._before = before
         self._barrier = barrier
         self._scratch = scratch
+        self._drawn = store.sketches(plan.node)
 
-    def survivors(self, number: int, supplements: int) -> Path:
+    def survivors(self, number: int, supplements: int) -> StorePath:
         """Return the sketch of the rows that were judged before and go on."""
         stopped = self._verdicts(number)
         if supplements == 0 and stopped.num_rows == 0:
@@ -113,7 +120,7 @@ class _Sketches:
         rows = rows.filter(pc.invert(pc.is_in(rows["row"], stopped["row"].combine_chunks())))
         return self._write("settled", number, rows)
 
-    def fresh(self, number: int, first: int, supplements: int) -> Path | None:
+    def fresh(self, number: int, first: int, supplements: int) -> StorePath | None:
         """Return the sketch of the rows committed since, None where there are none.
 
         Args:
@@ -122,13 +129,20 @@ class _Sketches:
             supplements: how many it has.
         """
         for one in range(first, supplements + 1):
-            if not self._store.sketch_part(self._node, number, one).exists():
+            if (number, one) not in self._drawn:
                 self._draw(number, one, supplements)
         if first > supplements:
             return None
         if first == supplements:
             return self._store.sketch_part(self._node, number, first)
         return self._write("fresh", number, self._read(number, range(first, supplements + 1)))
+
+    def local(self, sketches: Sequence[StorePath]) -> list[Path]:
+        """Return sketches as files on a local disk, copied there when they are not."""
+        remote = [path for path in sketches if not isinstance(path, Path)]
+        copies = {path: self._scratch / "copies" / f"{i}.parquet" for i, path in enumerate(remote)}
+        objects.get(remote, [str(copies[path]) for path in remote])
+        return [path if isinstance(path, Path) else copies[path] for path in sketches]
 
     def write_verdicts(self, number: int, verdicts: pa.Table) -> None:
         """Write a partition's ledger part: the entries it has, and those of new verdicts."""
@@ -144,7 +158,7 @@ class _Sketches:
             rows = self._read(number, range(had.get(number, -1) + 1))["row"]
             kept = part.filter(pc.is_in(part["row"], rows.combine_chunks()))
             if kept.num_rows == 0:
-                path.unlink()
+                remove(path)
             elif kept.num_rows < part.num_rows:
                 write_parquet(path, kept)
 
@@ -160,8 +174,9 @@ class _Sketches:
         """Read the sketches there are, rows ascending."""
         none = pa.schema([columns.PARTITION, columns.ROW]).empty_table()
         paths = [self._store.sketch_part(self._node, number, one) for one in revisions]
-        remove = self._store.root / self._node.folder
-        tables = [read_parquet(path, remove=remove) for path in paths if path.exists()]
+        folder = self._store.root / self._node.folder
+        found = [read_parquet_if_there(path, remove=folder) for path in paths]
+        tables = [table for table in found if table is not None]
         return pa.concat_tables(tables).sort_by("row") if tables else none
 
     def _verdicts(self, number: int) -> pa.Table:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from curate.core import yaml_lines
 from curate.core.config import FrozenConfig
@@ -40,7 +40,7 @@ class BootstrapConfig(FrozenConfig):
         filter: how it is fine-tuned to judge, likewise and apart from the captioner.
         evaluate: how each round's model is judged; None: it is not.
         stop_on_alarm: end the loop when the filter begins to agree with everything.
-        output: folder of the loop.
+        output: folder of the loop, on a local disk.
     """
 
     name: str = Field(min_length=1, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
@@ -56,6 +56,16 @@ class BootstrapConfig(FrozenConfig):
     evaluate: EvaluateConfig | None = None
     stop_on_alarm: bool = True
     output: Path
+
+    @field_validator("output", mode="before")
+    @classmethod
+    def _on_a_disk(cls, value: Any) -> Any:
+        if isinstance(value, str) and "://" in value:
+            raise ValueError(
+                f"{value} is no local folder: a loop trains from files on a disk; a run's output "
+                "may be on an object store, a loop's may not"
+            )
+        return value
 
     @model_validator(mode="after")
     def _tables_come_from_the_loop(self) -> BootstrapConfig:

@@ -11,16 +11,19 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from curate.run_argument import RUN_FOLDER
+
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from curate.core.location import StorePath
     from curate.inspection.calibration import Calibration, Estimate, Measure, Point
 
 _SHARE = click.FloatRange(0, 1, min_open=True)
 
 
 @click.command(name="calibrate")
-@click.argument("run_folder", metavar="RUN", type=click.Path(path_type=Path))
+@click.argument("run_folder", metavar="RUN", type=RUN_FOLDER)
 @click.option("--scorer", help="A score column or a scorer's name, e.g. filter_itm.")
 @click.option("--precision", type=_SHARE, help="Wanted: so many of the kept texts are right.")
 @click.option("--recall", type=_SHARE, help="Wanted: so many of the right texts are kept.")
@@ -38,7 +41,7 @@ _SHARE = click.FloatRange(0, 1, min_open=True)
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for scripts.")
 def calibrate_command(
-    run_folder: Path,
+    run_folder: StorePath,
     scorer: str | None,
     precision: float | None,
     recall: float | None,
@@ -83,7 +86,7 @@ class Report:
         counted_on: in words, what the numbers were counted on.
     """
 
-    run: Path
+    run: StorePath
     column: str
     wanted: tuple[Measure | None, float | None]
     found: Calibration
@@ -114,7 +117,7 @@ class Report:
 
 
 def calibrate(
-    run_folder: Path,
+    run_folder: StorePath,
     scorer: str | None,
     wanted: tuple[Measure | None, float | None],
     *,

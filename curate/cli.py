@@ -14,11 +14,13 @@ import click
 from curate import shard_commands
 from curate.calibrate import calibrate_command
 from curate.loop_commands import bootstrap_command
+from curate.run_argument import RUN_FOLDER
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from curate.core.families import Kind
+    from curate.core.location import StorePath
 
 _SET = click.option(
     "--set", "sets", multiple=True, metavar="KEY=VALUE", help="Override, e.g. stages[1].resize=256."
@@ -56,7 +58,7 @@ def main() -> None:
 @main.command()
 @click.argument("recipe", type=click.Path(path_type=Path))
 @click.option("--engine", type=click.Choice(["local", "ray"]), help="Where the work is done.")
-@click.option("--output", type=click.Path(path_type=Path), help="The run's folder.")
+@click.option("--output", type=RUN_FOLDER, help="The run's folder; a path or a URL.")
 @click.option(
     "--retry",
     metavar="REASONS",
@@ -68,7 +70,7 @@ def main() -> None:
 def run(
     recipe: Path,
     engine: str | None,
-    output: Path | None,
+    output: StorePath | None,
     retry: str | None,
     sets: Sequence[str],
     as_json: bool,
@@ -104,10 +106,10 @@ def run(
 
 @main.command()
 @click.argument("recipe", type=click.Path(path_type=Path))
-@click.option("--output", type=click.Path(path_type=Path), help="The run's folder.")
+@click.option("--output", type=RUN_FOLDER, help="The run's folder; a path or a URL.")
 @_SET
 @_JSON
-def plan(recipe: Path, output: Path | None, sets: Sequence[str], as_json: bool) -> None:
+def plan(recipe: Path, output: StorePath | None, sets: Sequence[str], as_json: bool) -> None:
     """Show passes, legs, columns, resources and what is done; loads no model."""
     from curate import recipe as recipes
     from curate.plan_view import plan_json, print_plan
@@ -123,9 +125,9 @@ def plan(recipe: Path, output: Path | None, sets: Sequence[str], as_json: bool) 
 
 
 @main.command()
-@click.argument("run_folder", metavar="RUN", type=click.Path(path_type=Path))
+@click.argument("run_folder", metavar="RUN", type=RUN_FOLDER)
 @_JSON
-def status(run_folder: Path, as_json: bool) -> None:
+def status(run_folder: StorePath, as_json: bool) -> None:
     """Show how far a run is: partitions per leg, the ledger, what was set aside, selections."""
     from curate.status import print_status, run_status
 
@@ -137,13 +139,13 @@ def status(run_folder: Path, as_json: bool) -> None:
 
 
 @main.command(name="select")
-@click.argument("run_folder", metavar="RUN", type=click.Path(path_type=Path))
+@click.argument("run_folder", metavar="RUN", type=RUN_FOLDER)
 @click.option("--kind", required=True, help="A selector; see 'curate list selectors'.")
 @click.option("--name", required=True, help="Name of the new selection.")
 @_SET
 @_JSON
 def select_command(
-    run_folder: Path, kind: str, name: str, sets: Sequence[str], as_json: bool
+    run_folder: StorePath, kind: str, name: str, sets: Sequence[str], as_json: bool
 ) -> None:
     """Decide again from stored scores: no GPU, nothing fetched or rewritten."""
     from curate.after_passes import select_texts
@@ -161,12 +163,14 @@ def select_command(
 
 
 @main.command()
-@click.argument("run_folder", metavar="RUN", type=click.Path(path_type=Path))
+@click.argument("run_folder", metavar="RUN", type=RUN_FOLDER)
 @click.option("--kind", default="webdataset", show_default=True, help="An exporter.")
 @click.option("--selection", default="default", show_default=True, help="Which selection.")
 @_SET
 @_JSON
-def export(run_folder: Path, kind: str, selection: str, sets: Sequence[str], as_json: bool) -> None:
+def export(
+    run_folder: StorePath, kind: str, selection: str, sets: Sequence[str], as_json: bool
+) -> None:
     """Hand a selection to a trainer as shards."""
     from curate.after_passes import export_selection
     from curate.core.selection import Selection
@@ -193,16 +197,14 @@ def export(run_folder: Path, kind: str, selection: str, sets: Sequence[str], as_
 @main.command(name="pretrain")
 @click.argument("recipe", type=click.Path(path_type=Path))
 @click.option("--output", required=True, type=click.Path(path_type=Path), help="A new folder.")
-@click.option(
-    "--run", "run_folder", type=click.Path(path_type=Path), help="Train on its selection."
-)
+@click.option("--run", "run_folder", type=RUN_FOLDER, help="Train on its selection.")
 @click.option("--selection", default="default", show_default=True, help="Which of the run's.")
 @_SET
 @_JSON
 def pretrain_command(
     recipe: Path,
     output: Path,
-    run_folder: Path | None,
+    run_folder: StorePath | None,
     selection: str,
     sets: Sequence[str],
     as_json: bool,

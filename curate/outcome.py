@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
+from curate.core.location import StorePath
 from curate.core.selection import Selection
 from curate.passes import PassesResult, Watcher
 
@@ -43,7 +43,7 @@ class RunResult:
         practice: what was caught of the planted faults, or None.
     """
 
-    root: Path
+    root: StorePath
     passes: PassesResult
     selection: Selection | None = None
     selected_now: bool = False

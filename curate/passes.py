@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from curate.barriers import judged, resolve_barrier
-from curate.core.atomic import write_json
+from curate.core.atomic import remove, write_json
 from curate.core.errand import Errand
 from curate.core.failpoints import reach
 from curate.core.ledger import check_rows, merge_counts
@@ -182,13 +182,16 @@ class PassRunner:
     def _unfinished(
         self, one: PassPlan, commits: Sequence[Mapping[int, int]], totals: Sequence[Totals]
     ) -> Iterator[Assignment]:
-        """Yield the partitions that some leg has not committed; count what the others have."""
+        """Count what legs have committed; yield the partitions that some leg has not."""
+        through = set(commits[0])
+        for leg, done in enumerate(commits):
+            through &= done.keys()
+            counted = {number: done[number] for number in sorted(through)}
+            for receipt in self._store.each_receipt(one.legs[leg].node, counted):
+                totals[leg].add(receipt)
         for partition in self._partitions(one):
             number = partition.number
             first = next((i for i, done in enumerate(commits) if number not in done), len(commits))
-            for leg in range(first):
-                for receipt in self._store.receipts(one.legs[leg].node, number):
-                    totals[leg].add(receipt)
             if first < len(one.legs) and number not in self._result.quarantined:
                 yield Assignment(partition, first)
 
@@ -265,7 +268,7 @@ class PassRunner:
             self._result.totals.append((node, known))
             return
         self._watcher.barrier(node, None)
-        self._store.done_file(node).unlink(missing_ok=True)
+        remove(self._store.done_file(node))
         reach("barrier.open")
         dropped = resolve_barrier(one.barrier, self._store, before, commits)
         rows_in = self._result.totals[-1][1].rows_out

@@ -7,6 +7,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from curate.core.atomic import exists
 from curate.core.plan import LegPlan, Node, Plan
 from curate.core.resources import Resources
 from curate.core.store import RunStore
@@ -30,7 +31,7 @@ def plan_json(recipe: Recipe, plan: Plan) -> dict[str, Any]:
                 else {
                     "stage": one.barrier.stage.name,
                     "reads": list(one.barrier.stage.config.reads),
-                    "done": store.done_file(one.barrier.node).exists(),
+                    "done": exists(store.done_file(one.barrier.node)),
                 },
             }
             for one in plan.passes

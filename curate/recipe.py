@@ -6,7 +6,6 @@ file: all are reported at once, each with its line and the nearest valid name.
 
 from __future__ import annotations
 
-import glob
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,8 +16,9 @@ import pyarrow as pa
 
 from curate.core import columns, yaml_lines
 from curate.core.config import SelectorConfig
-from curate.core.errors import Problem, RecipeError, SourceError, nearest
+from curate.core.errors import Problem, RecipeError, SourceError, StoreError, nearest
 from curate.core.families import STAGE_FAMILIES
+from curate.core.location import StorePath, matching, store_path
 from curate.core.plan import Plan, StagePlan, compile_plan, with_text_fields
 from curate.core.plan_check import check_beside, check_columns
 from curate.core.validation import override
@@ -67,7 +67,7 @@ class Recipe:
     export: tuple[StagePlan, ...]
     pretrain: PretrainConfig | None
     evaluate: EvaluateConfig | None
-    output: Path
+    output: StorePath
     engine: EngineConfig
     loopback: LoopbackConfig | None
     raw: Mapping[str, Any] = field(repr=False)
@@ -119,7 +119,11 @@ class Recipe:
 
 
 def load(
-    path: Path, *, engine: str | None = None, output: Path | None = None, sets: Sequence[str] = ()
+    path: Path,
+    *,
+    engine: str | None = None,
+    output: StorePath | None = None,
+    sets: Sequence[str] = (),
 ) -> Recipe:
     """Read a recipe.
 
@@ -236,6 +240,7 @@ class _Reader(StageReader):
         output = self.data.get("output") if self.data.get("output") is not None else f"runs/{name}"
         if not isinstance(output, str) or not output.strip():
             self.problem(f"{output!r} is no folder", ("output",))
+        place = self._place(str(output))
         if source is None or self.problems:
             return None
         return Recipe(
@@ -246,11 +251,18 @@ class _Reader(StageReader):
             selection=selection,
             sinks=tuple(sinks),
             export=tuple(self.named(export)),
-            output=Path(str(output)),
+            output=place,
             raw=self.data,
             label=label,
             **sections,
         )
+
+    def _place(self, output: str) -> StorePath:
+        try:
+            return store_path(output)
+        except StoreError as error:
+            self.problem(str(error), ("output",))
+            return Path(output)
 
     def _needs(self, section: str, what: str, other: str) -> None:
         if self.data.get(section) and self.data.get(other) is None:
@@ -308,7 +320,7 @@ def _check_tables(config: EvaluateConfig) -> list[Problem]:
     return [
         Problem(f"there is no file {table.path!r}", f"evaluate.tables[{index}].path")
         for index, table in enumerate(config.tables)
-        if not glob.glob(table.path, recursive=True)  # noqa: PTH207 - takes whole patterns
+        if not matching(table.path)
     ]
 
 

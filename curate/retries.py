@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from curate.core.atomic import read_json, write_json
+from curate.core.atomic import read_json, read_json_if_there, remove, write_json
 from curate.core.errand import Errand
 from curate.core.errors import StoreError, nearest
 from curate.core.plan import Plan
@@ -23,7 +23,7 @@ def release_quarantined(store: RunStore, plan: Plan) -> int:
     count = 0
     for leg in plan.legs:
         for number in store.quarantined(leg.node):
-            store.quarantine_file(leg.node, number).unlink()
+            remove(store.quarantine_file(leg.node, number))
             count += 1
     return count
 
@@ -31,7 +31,7 @@ def release_quarantined(store: RunStore, plan: Plan) -> int:
 def open_request(store: RunStore, reasons: Sequence[str]) -> Errand:
     """Write down a request, or find the one like it that was not finished."""
     path = store.retry_file
-    before = read_json(path) if path.exists() else None
+    before = read_json_if_there(path)
     wanted = sorted(set(reasons))
     number = int(before["number"]) if before else 0
     if before is None or before["done"] or before["reasons"] != wanted:

@@ -9,15 +9,23 @@ import platform
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 
 import yaml
 
 from curate.after_passes import after_passes
-from curate.core.atomic import TEMPORARY_SUFFIX, sweep_temporaries, write_json, write_whole
+from curate.core.atomic import (
+    TEMPORARY_SUFFIX,
+    child_names,
+    exists,
+    sweep_temporaries,
+    write_json,
+    write_whole,
+)
 from curate.core.errors import OtherRun
 from curate.core.layout import PLAN_FILE, RECIPE_FILE
-from curate.core.lease import LEASE_FILE, owned
+from curate.core.lease import LEASE_FOLDER, owned
 from curate.core.plan import Plan, StagePlan, stage_identity
 from curate.core.store import RunStore, same_json
 from curate.core.table import CommittedTable
@@ -53,9 +61,7 @@ def run(recipe: Recipe, reporter: Reporter, *, retry: Sequence[str] = ()) -> Run
         plan = recipe.plan()
         store = RunStore(recipe.output)
         _check_same_run(store, recipe, plan)
-        crashed = (store.root / LEASE_FILE).exists()
-        stack.enter_context(owned(store.root))
-        if crashed:
+        if stack.enter_context(owned(store.root)):  # the last owner was killed
             sweep_temporaries(store.root)
         _tell_what_changed(store, plan, reporter)
         _write_down(store, recipe, plan)
@@ -157,15 +163,15 @@ def _check_same_run(store: RunStore, recipe: Recipe, plan: Plan) -> None:
         OtherRun: it holds something else.
     """
     root = store.root
-    if not (root / PLAN_FILE).exists():
-        names = [path.name for path in root.iterdir()] if root.is_dir() else []
+    if not exists(root / PLAN_FILE):
+        names = child_names(root)
         foreign = [name for name in names if name not in _OURS and not _is_temporary(name)]
         if foreign:
             raise OtherRun(
                 f"the output folder {root} is not empty and holds no run (it has {foreign[0]!r}): "
                 "give a new folder as 'output'"
             )
-        if root.exists() and not root.is_dir():
+        if isinstance(root, Path) and root.exists() and not root.is_dir():
             raise OtherRun(f"the output {root} is a file: give a folder as 'output'")
         return
     there = store.read_plan()[2].get("identity", {"name": None})
@@ -178,7 +184,7 @@ def _check_same_run(store: RunStore, recipe: Recipe, plan: Plan) -> None:
         )
 
 
-_OURS = (LEASE_FILE, "source", "loopback", RECIPE_FILE)
+_OURS = (LEASE_FOLDER, "source", "loopback", RECIPE_FILE)
 
 
 def _is_temporary(name: str) -> bool:
@@ -188,13 +194,14 @@ def _is_temporary(name: str) -> bool:
 
 def _tell_what_changed(store: RunStore, plan: Plan, reporter: Reporter) -> None:
     """Say which steps a changed recipe keeps and which it does anew."""
-    if not (store.root / PLAN_FILE).exists():
+    if not exists(store.root / PLAN_FILE):
         return
     before = {node.folder for node in store.read_plan()[0]}
     if before == {node.folder for node in plan.nodes}:
         return
-    kept = [leg.name for leg in plan.legs if (store.root / leg.node.folder).exists()]
-    anew = [leg.name for leg in plan.legs if not (store.root / leg.node.folder).exists()]
+    there = {leg.name for leg in plan.legs if child_names(store.root / leg.node.folder)}
+    kept = [leg.name for leg in plan.legs if leg.name in there]
+    anew = [leg.name for leg in plan.legs if leg.name not in there]
     reporter.say(
         f"the recipe changed: keeping {', '.join(kept) or 'nothing'}; "
         f"doing {', '.join(anew) or 'nothing'} anew"

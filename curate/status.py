@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
 from curate.core.lease import owner_of
+from curate.core.location import StorePath
 from curate.core.plan import Node
 from curate.core.selection import Selection, list_selections
 from curate.core.store import RunStore
@@ -16,7 +16,7 @@ from curate.core.table import CommittedTable
 from curate.core.totals import Totals
 
 
-def run_status(root: Path) -> dict[str, Any]:
+def run_status(root: StorePath) -> dict[str, Any]:
     """Return the state of a run as plain values.
 
     Raises:
@@ -57,9 +57,8 @@ def _step(store: RunStore, node: Node) -> dict[str, Any]:
     complete = totals is not None
     if totals is None:
         totals = Totals()
-        for number in store.committed(node) if node.is_leg else ():
-            for receipt in store.receipts(node, number):
-                totals.add(receipt)
+        for receipt in store.each_receipt(node, store.commits(node)) if node.is_leg else ():
+            totals.add(receipt)
     return {
         "step": "+".join(node.stages),
         "kind": "leg" if node.is_leg else "barrier",

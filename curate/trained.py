@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from curate.core.atomic import read_json, write_json
+from curate.core.atomic import read_json, read_json_if_there, remove_tree, write_json
+from curate.core.location import StorePath
 from curate.core.pairs import PairSource
+from curate.core.scratch import fetched, workshop
 from curate.core.store import same_json
 from curate.evaluate.config import EvaluateConfig
 from curate.outcome import Reporter
@@ -16,11 +17,12 @@ from curate.pretrain.config import PretrainConfig
 
 _MADE_FROM = "made_from.json"
 _MAKING = "making.json"
+_RESULT = "result.json"
 
 
 def trained(
     config: PretrainConfig,
-    output: Path,
+    output: StorePath,
     reporter: Reporter,
     *,
     source: PairSource | None = None,
@@ -47,34 +49,50 @@ def trained(
 
     made_from = {"settings": config.identity(), **(data or {})}
     marker = output / _MADE_FROM
-    if marker.exists() and same_json(read_json(marker), made_from):
-        there: dict[str, Any] = read_json(output / "result.json")
+    if same_json(read_json_if_there(marker), made_from):
+        there: dict[str, Any] = read_json(output / _RESULT)
         return there
-    making = output / _MAKING
-    if not (making.exists() and same_json(read_json(making), made_from)):
-        shutil.rmtree(output, ignore_errors=True)
-        write_json(making, made_from)
-    finished = output / "result.json"  # the last that a training writes
-    if not finished.exists():
-        shutil.rmtree(output / "model", ignore_errors=True)
-        reporter.step_done("pretrain", f"{config.name}: {said}" if said else config.name)
-        pretrain(config, output, source, reporter.say)
+    if not isinstance(output, Path):
+        remove_tree(output)  # an outdated one; an unfinished one is in the workshop
+    with workshop(output) as folder:
+        if not same_json(read_json_if_there(folder / _MAKING), made_from):
+            remove_tree(folder)
+            write_json(folder / _MAKING, made_from)
+        finished = folder / _RESULT  # the last that a training writes
+        if not finished.exists():
+            remove_tree(folder / "model")
+            reporter.step_done("pretrain", f"{config.name}: {said}" if said else config.name)
+            pretrain(config, folder, source, reporter.say)
+        done = _as_of(read_json(finished), folder, output)
+        if folder != output:
+            write_json(finished, done)
     write_json(marker, made_from)
-    done: dict[str, Any] = read_json(finished)
     return done
 
 
-def evaluated(config: EvaluateConfig, model: Path, reporter: Reporter) -> Mapping[str, Any]:
+def _as_of(result: Mapping[str, Any], folder: Path, output: StorePath) -> dict[str, Any]:
+    """Return a training's result with its files where they end up."""
+    return {
+        name: str(output / Path(value).relative_to(folder))
+        if isinstance(value, str) and Path(value).is_relative_to(folder)
+        else value
+        for name, value in result.items()
+    }
+
+
+def evaluated(config: EvaluateConfig, model: StorePath, reporter: Reporter) -> Mapping[str, Any]:
     """Evaluate a model; the figures are kept beside it and not computed twice."""
     from curate.evaluate.run import evaluate
 
     output = model.parent / "evaluation.json"
     marker = model.parent / "evaluation.made_from.json"
     made_from = config.model_dump(mode="json")
-    if marker.exists() and same_json(read_json(marker), made_from):
+    if same_json(read_json_if_there(marker), made_from):
         there: dict[str, Any] = read_json(output)
         return there
     reporter.step_done("evaluate", str(model))
-    found = evaluate(model, config, output=output, echo=reporter.say)
+    with fetched(model) as folder:
+        found = {**evaluate(folder, config, echo=reporter.say).as_json(), "model": str(model)}
+    write_json(output, found)
     write_json(marker, made_from)
-    return found.as_json()
+    return found

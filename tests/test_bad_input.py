@@ -299,7 +299,7 @@ def test_a_damaged_plan(tmp_path: Path, damage: str, command: str) -> None:
     assert tree(tmp_path / "run") == before
 
 
-@pytest.mark.parametrize("name", ["part-00000000.json", "files.jsonl"])
+@pytest.mark.parametrize("name", ["part-00000000.json", "000000.jsonl"])
 def test_a_damaged_file_of_a_run_is_named(tmp_path: Path, name: str) -> None:
     path = listed(tmp_path, "a.csv", GOOD)
     assert curate("run", path).exit_code == 0

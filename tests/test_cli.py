@@ -23,7 +23,7 @@ from rich.text import Text
 import curate as package
 from curate import recipe as recipes
 from curate.cli import main
-from curate.core.lease import owned
+from curate.core.lease import owned, owner_of
 from curate.run import run as run_recipe
 from curate.terminal import Terminal, print_funnel
 from tests.pretrain.scenes import recipe as pretrain_recipe
@@ -420,7 +420,7 @@ def test_an_interrupt_exits_with_130_and_says_how_to_go_on(
     monkeypatch.undo()
     assert result.exit_code == 130
     assert "the same command goes on" in result.stderr
-    assert not (tmp_path / "run" / "lease.json").exists()
+    assert owner_of(tmp_path / "run") is None
     recipe["stages"][3]["sleep_s"] = 0
     assert curate("run", write_recipe(path, recipe)).exit_code == 0
 

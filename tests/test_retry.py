@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from curate.core.atomic import write_json
 from curate.core.errand import Errand
 from curate.core.errors import StoreError
 from curate.core.fakes import (
@@ -177,11 +178,11 @@ def test_a_barrier_that_was_killed_at_its_verdicts_starts_them_anew(tmp_path: Pa
     store = RunStore(tmp_path)
     node = next(one for one in plan.nodes if not one.is_leg)
     settled = dict.fromkeys(range(5), 0)
-    # as before the last verdicts: judged without the supplements, and the scratch folder is there
+    # as before the last verdicts: judged without the supplements, and they were being resolved
     from curate.barriers import _write_judged
 
     _write_judged(store, node, settled)
-    (tmp_path / node.folder / "scratch").mkdir()
+    write_json(store.resolving_file(node), {})
     run(plan, tmp_path)
     assert ledger(tmp_path) == entries
 

@@ -14,7 +14,7 @@ import yaml
 import curate
 from curate import recipe as recipes
 from curate.core.errors import OtherRun, RunLocked
-from curate.core.lease import LEASE_FILE, owned
+from curate.core.lease import LEASE_FOLDER, owned
 from curate.outcome import Reporter, RunResult, result_json
 from curate.run import run as run_recipe
 from tests.images.pictures import jpeg
@@ -127,8 +127,10 @@ def test_a_kill_before_the_first_plan_is_no_foreign_folder(tmp_path: Path) -> No
     (tmp_path / "run").mkdir()
     for name in (".recipe.yaml.0a1b2c3d.tmp", ".plan.json.0a1b2c3d.tmp", "recipe.yaml"):
         (tmp_path / "run" / name).write_bytes(b"half")
-    (tmp_path / "run" / LEASE_FILE).write_text('{"host": "elsewhere", "pid": 1}')
-    os.utime(tmp_path / "run" / LEASE_FILE, (1, 1))
+    lease = tmp_path / "run" / LEASE_FOLDER / "00000001.json"
+    lease.parent.mkdir()
+    lease.write_text('{"host": "elsewhere", "pid": 1}')
+    os.utime(lease, (1, 1))
     assert run(tmp_path, folder_recipe(tmp_path)).passes.kept == 6
     assert not list((tmp_path / "run").glob(".*.tmp"))
 
@@ -233,8 +235,8 @@ def test_what_a_killed_run_left_half_written_is_swept(tmp_path: Path) -> None:
     left.write_bytes(b"half")
     run(tmp_path, folder_recipe(tmp_path))
     assert left.exists()  # nobody was killed, so nothing is searched
-    (tmp_path / "run" / LEASE_FILE).write_text('{"host": "elsewhere", "pid": 1}')
-    lease = tmp_path / "run" / LEASE_FILE
+    lease = tmp_path / "run" / LEASE_FOLDER / "00000009.json"
+    lease.write_text('{"host": "elsewhere", "pid": 1}')
     long_ago = lease.stat().st_mtime - 1000
     os.utime(lease, (long_ago, long_ago))
     run(tmp_path, folder_recipe(tmp_path))

@@ -1,7 +1,9 @@
-"""Files that are there whole or not at all.
+"""Files that are there whole or not at all, on a local disk and on an object store.
 
-Written under a temporary name, flushed to disk, renamed; the folder is flushed too, so that a
-rename that was seen survives a power cut.
+On a disk: written under a temporary name, flushed, renamed; the folder is flushed too, so that a
+rename that was seen survives a power cut. On an object store: written to a local temporary file
+and put by one call, since an object appears whole or not at all. Folders are renamed on neither:
+what consists of many files has one file that says it is complete, written last.
 """
 
 from __future__ import annotations
@@ -11,22 +13,25 @@ import errno
 import json
 import os
 import shutil
+import tempfile
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from curate.core import objects
 from curate.core.errors import StorageFull, StoreError
 from curate.core.failpoints import reach
+from curate.core.location import StorePath
 
 TEMPORARY_SUFFIX = ".tmp"
 
 
 @contextlib.contextmanager
-def storage_errors(path: Path) -> Iterator[None]:
+def storage_errors(path: StorePath) -> Iterator[None]:
     """Turn what the operating system says of a full disk or a closed door into our errors."""
     try:
         yield
@@ -45,9 +50,9 @@ def storage_errors(path: Path) -> Iterator[None]:
 
 
 def write_whole(
-    path: Path, write: Callable[[IO[bytes]], object], *, flush_folder: bool = True
+    path: StorePath, write: Callable[[IO[bytes]], object], *, flush_folder: bool = True
 ) -> int:
-    """Write a file whole: temporary name, flush, rename.
+    """Write a file whole: temporary name, flush, rename; or one put.
 
     Args:
         path: the final name; its folder is made when missing.
@@ -59,9 +64,25 @@ def write_whole(
 
     Raises:
         StorageFull: no room left.
-        StoreError: no permission.
+        StoreError: no permission, or the store cannot be reached.
     """
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}{TEMPORARY_SUFFIX}")
+    if isinstance(path, Path):
+        return _write_and_rename(path, write, flush_folder=flush_folder)
+    with tempfile.NamedTemporaryFile(prefix="curate-") as temporary:
+        with storage_errors(Path(temporary.name)):
+            write(temporary.file)
+            temporary.file.flush()
+            size = temporary.file.tell()
+        reach("object.written", path)
+        objects.put(path, temporary.name)
+        reach("object.put", path)
+    return size
+
+
+def _write_and_rename(
+    path: Path, write: Callable[[IO[bytes]], object], *, flush_folder: bool
+) -> int:
+    temporary = _temporary(path)
     with storage_errors(path):
         try:
             file = _open_new(temporary)
@@ -84,6 +105,50 @@ def write_whole(
     return size
 
 
+def write_new(path: StorePath, value: Any) -> bool:
+    """Write JSON whole where there is no file yet; returns False when there is one.
+
+    Of many callers at the same moment one wins. On a disk that knows no hard links the file may be
+    seen before its content.
+
+    Raises:
+        StorageFull: no room left.
+        StoreError: no permission, or the store cannot be reached.
+    """
+    data = _json_bytes(value)
+    if not isinstance(path, Path):
+        return objects.create(path, data)
+    temporary = _temporary(path)
+    with storage_errors(path):
+        try:
+            _fill_new(temporary, data)
+            os.link(temporary, path)
+        except FileExistsError:
+            return False
+        except OSError as error:
+            if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.EMLINK):
+                raise
+            return _fill_new(path, data)
+        finally:
+            temporary.unlink(missing_ok=True)
+    return True
+
+
+def _fill_new(path: Path, data: bytes) -> bool:
+    try:
+        with _open_new(path) as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+    except FileExistsError:
+        return False
+    return True
+
+
+def _temporary(path: Path) -> Path:
+    return path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}{TEMPORARY_SUFFIX}")
+
+
 def _open_new(path: Path) -> IO[bytes]:
     try:
         return path.open("xb")
@@ -92,8 +157,10 @@ def _open_new(path: Path) -> IO[bytes]:
         return path.open("xb")
 
 
-def flush_directory(folder: Path) -> None:
-    """Flush a folder's entries to disk."""
+def flush_directory(folder: StorePath) -> None:
+    """Flush a folder's entries to disk; an object store has none."""
+    if not isinstance(folder, Path):
+        return
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -101,13 +168,87 @@ def flush_directory(folder: Path) -> None:
         os.close(descriptor)
 
 
-def write_json(path: Path, value: Any, *, flush_folder: bool = True) -> int:
+def write_json(path: StorePath, value: Any, *, flush_folder: bool = True) -> int:
     """Write JSON whole; returns its size in bytes."""
-    text = json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False).encode()
+    text = _json_bytes(value)
     return write_whole(path, lambda file: file.write(text), flush_folder=flush_folder)
 
 
-def damaged(path: Path, error: Exception, *, remove: Path | None = None) -> StoreError:
+def _json_bytes(value: Any) -> bytes:
+    return json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False).encode()
+
+
+def exists(path: StorePath) -> bool:
+    """Whether there is a file of this name; on an object store by one request.
+
+    Raises:
+        StoreError: the store cannot be asked.
+    """
+    return path.exists() if isinstance(path, Path) else objects.exists(path)
+
+
+def file_size(path: StorePath) -> int | None:
+    """Return a file's size in bytes; None where there is none.
+
+    Raises:
+        StoreError: the store cannot be asked.
+    """
+    try:
+        return path.stat().st_size if isinstance(path, Path) else objects.size(path)
+    except FileNotFoundError:
+        return None
+
+
+def read_bytes(path: StorePath) -> bytes:
+    """Read a whole file.
+
+    Raises:
+        FileNotFoundError: there is none.
+        StoreError: the store cannot be asked.
+    """
+    return path.read_bytes() if isinstance(path, Path) else objects.read(path)
+
+
+def read_many(paths: Sequence[StorePath]) -> list[bytes | None]:
+    """Read small files of one folder, from an object store many at once; None where is none.
+
+    Raises:
+        StoreError: the store cannot be asked.
+    """
+    remote = [path for path in paths if not isinstance(path, Path)]
+    if remote:
+        return objects.read_many(remote)
+    return [path.read_bytes() if path.exists() else None for path in paths]
+
+
+def child_names(folder: StorePath) -> list[str]:
+    """Return the names of the files and folders in a folder, sorted; none when it is not there.
+
+    Raises:
+        StoreError: the store cannot be asked.
+    """
+    if not isinstance(folder, Path):
+        return objects.names(folder)
+    return sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+
+
+def remove(path: StorePath) -> None:
+    """Remove a file if it is there."""
+    if isinstance(path, Path):
+        path.unlink(missing_ok=True)
+    else:
+        objects.remove(path)
+
+
+def remove_tree(folder: StorePath) -> None:
+    """Remove a folder and all in it, if it is there."""
+    if isinstance(folder, Path):
+        shutil.rmtree(folder, ignore_errors=True)
+    else:
+        objects.remove_tree(folder)
+
+
+def damaged(path: StorePath, error: Exception, *, remove: StorePath | None = None) -> StoreError:
     """Return the error for a file that was damaged from outside, since ours are whole.
 
     Args:
@@ -121,31 +262,80 @@ def damaged(path: Path, error: Exception, *, remove: Path | None = None) -> Stor
     )
 
 
-def read_json(path: Path) -> Any:
+def read_json(path: StorePath) -> Any:
     """Read JSON.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        StoreError: the file is no JSON.
+    """
+    try:
+        return json.loads(read_bytes(path))
+    except ValueError as error:
+        raise damaged(path, error) from error
+
+
+def read_json_if_there(path: StorePath) -> Any:
+    """Read JSON, or return None where there is no such file; one request on an object store.
 
     Raises:
         StoreError: the file is no JSON.
     """
     try:
-        return json.loads(path.read_bytes())
-    except ValueError as error:
-        raise damaged(path, error) from error
+        return read_json(path)
+    except FileNotFoundError:
+        return None
 
 
-def read_parquet(path: Path, *, remove: Path, **options: Any) -> pa.Table:
+def read_parquet(path: StorePath, *, remove: StorePath, **options: Any) -> pa.Table:
     """Read a table; options are those of ``pyarrow.parquet.read_table``.
+
+    A small object is read by one request, of a large one the columns wanted.
 
     Raises:
         StoreError: the file is gone, or no Parquet with the columns wanted.
     """
+    table = read_parquet_if_there(path, remove=remove, **options)
+    if table is None:
+        raise damaged(path, FileNotFoundError("it is gone"), remove=remove)
+    return table
+
+
+def read_parquet_if_there(path: StorePath, *, remove: StorePath, **options: Any) -> pa.Table | None:
+    """Read a table, or return None where there is no such file; see ``read_parquet``.
+
+    Raises:
+        StoreError: no Parquet with the columns wanted.
+    """
     try:
-        return pq.read_table(path, **options)
+        with parquet_source(path) as source:
+            return pq.read_table(source, **options)
+    except FileNotFoundError:
+        return None
     except (OSError, pa.ArrowException) as error:
         raise damaged(path, error, remove=remove) from error
 
 
-def write_parquet(path: Path, table: pa.Table, *, flush_folder: bool = True) -> int:
+@contextlib.contextmanager
+def parquet_source(path: StorePath) -> Iterator[Any]:
+    """Give what pyarrow reads a Parquet file from: a path, bytes in memory, or an open object.
+
+    Raises:
+        FileNotFoundError: there is no such object.
+        StoreError: the store cannot be asked.
+    """
+    if isinstance(path, Path):
+        yield path
+        return
+    end = objects.read_end(path)
+    if len(end) < objects.SMALL:
+        yield pa.BufferReader(end)
+        return
+    with objects.opened(path) as file:
+        yield file
+
+
+def write_parquet(path: StorePath, table: pa.Table, *, flush_folder: bool = True) -> int:
     """Write a table whole as Parquet; returns its size in bytes.
 
     Columns of encoded bytes are left as they are; everything else is compressed by zstd.
@@ -176,14 +366,16 @@ def _leaves(schema: pa.Schema) -> list[str]:
     return names
 
 
-def sweep_temporaries(folder: Path) -> int:
+def sweep_temporaries(folder: StorePath) -> int:
     """Remove files and folders a killed process left half-written; returns how many.
 
     Only the owner of the run may call this.
     """
+    if not isinstance(folder, Path):
+        return objects.abort_uploads(folder)
     found = list(folder.rglob(f".*{TEMPORARY_SUFFIX}"))
     for path in found:
-        if path.is_dir():  # of a selection
+        if path.is_dir():  # of an export
             shutil.rmtree(path)
         else:
             path.unlink(missing_ok=True)

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from curate.core.location import StorePath
+
 VARIABLE = "CURATE_FAILPOINT"
 TRACE_VARIABLE = "CURATE_FAILPOINT_TRACE"
 
@@ -23,8 +25,10 @@ POINTS = {
     "file.written": "written it, not flushed it to disk",
     "file.flushed": "flushed it, not renamed it",
     "file.renamed": "renamed it, not flushed its folder",
+    "object.written": "written the file of an object, not put it",
+    "object.put": "put it",
     "lease.taken": "taken the lease",
-    "register.written": "appended a source file to the register, not flushed it",
+    "register.written": "registered a source file, not yielded its partitions",
     "commit.part": "written the part of a commit, not its ledger entries",
     "commit.beside": "written or removed the ledger entries or the canaries of a commit",
     "commit.flushed": "flushed all files of a commit, not made it",
@@ -35,8 +39,8 @@ POINTS = {
     "barrier.resolved": "written all verdicts, not which partitions they are on",
     "barrier.judged": "written which partitions are judged, not cleaned up",
     "selection.decided": "written all decisions, not what the selection is",
-    "selection.moved": "moved an earlier selection of the name aside",
-    "selection.placed": "put a selection in its place",
+    "selection.moved": "given an earlier selection of the name another one",
+    "selection.placed": "given a selection its name",
     "export.cleared": "removed the unfinished export of another selection",
     "export.shards": "written all shards of an export, not its manifest",
     "export.manifest": "written the manifest, not cleaned up",
@@ -59,7 +63,7 @@ class _Wanted:
     trace: Path | None
 
 
-def reach(name: str, of: Path | None = None) -> None:
+def reach(name: str, of: StorePath | None = None) -> None:
     """Come to a place: die there if that was asked for.
 
     Args:

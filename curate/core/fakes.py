@@ -24,6 +24,7 @@ from curate.core.config import (
     tuning,
 )
 from curate.core.errors import DeviceFailed
+from curate.core.location import StorePath
 from curate.core.plan import Plan, StagePlan, compile_plan
 from curate.core.resources import Resources
 from curate.core.stage import (
@@ -66,7 +67,7 @@ class FakeSource(Source):
         """Return uid, url and the text columns."""
         return pa.schema([columns.UID, columns.URL, *columns.TEXT_FIELDS])
 
-    def files(self, spool: Path, known: Mapping[str, SourceFile]) -> Iterator[SourceFile]:
+    def files(self, spool: StorePath, known: Mapping[str, SourceFile]) -> Iterator[SourceFile]:
         """Yield the files of the config."""
         for index, rows in enumerate(self._config.files):
             yield SourceFile(f"file-{index}", rows, f"{rows}", "")

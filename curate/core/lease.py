@@ -1,105 +1,188 @@
-"""One process owns a run: a lease that its owner renews and that expires when the owner dies."""
+"""One process owns a run: a lease that its owner renews and that expires when the owner dies.
+
+Leases are numbered files in ``lease/``, and the highest number is the one that holds. Each is made
+by the one operation that every store has for it, a new file where there must be none, so of many
+takers one wins; none is ever taken over in place, and only its owner writes it again. The last one
+stays, marked as released, so that a late taker sees what it has missed.
+"""
 
 from __future__ import annotations
 
+import _thread
 import contextlib
 import json
 import os
+import re
 import socket
 import threading
 import time
 import uuid
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from curate.core.atomic import storage_errors, write_json
-from curate.core.errors import RunLocked
+from curate.core.atomic import child_names, read_bytes, remove, write_json, write_new
+from curate.core.errors import RunLocked, StoreError
 from curate.core.failpoints import reach
+from curate.core.location import StorePath
+from curate.core.objects import modified
 
-LEASE_FILE = "lease.json"
+LEASE_FOLDER = "lease"
 RENEW_S = 10.0
 EXPIRE_S = 60.0
+_NAME = re.compile(r"\d{8}\.json")
+_TRIES = 5
+
+
+@dataclass(frozen=True, slots=True)
+class _Lease:
+    """One lease as it was found: its number (0: there is none yet), its file, what it says."""
+
+    number: int
+    path: StorePath
+    facts: dict[str, Any]
 
 
 @contextlib.contextmanager
-def owned(root: Path) -> Iterator[None]:
+def owned(root: StorePath) -> Iterator[bool]:
     """Own a run's folder while the block runs.
 
     A lease whose owner is a dead process of this host is taken over at once; one of another host
-    when it was not renewed for a minute.
+    when it was not renewed for a minute. A block that has lost its lease to another process (this
+    one was suspended, or cut off, for more than a minute) is interrupted.
+
+    Yields:
+        Whether the last owner went without releasing its lease, and so may have left things half
+        done.
 
     Raises:
-        RunLocked: another process owns the run.
+        RunLocked: another process owns the run, or has taken it meanwhile.
     """
-    path = root / LEASE_FILE
-    me = {
-        "host": socket.gethostname(),
+    mine, crashed = _take(root)
+    reach("lease.taken")
+    keeper = _Keeper(root, mine)
+    keeper.start()
+    try:
+        yield crashed
+    except KeyboardInterrupt:
+        if not keeper.lost:
+            raise
+    finally:
+        keeper.stop()
+    if keeper.lost:
+        raise RunLocked(
+            f"another process has taken {root}: this one had not renewed its lease for "
+            f"{EXPIRE_S:.0f} s. What was committed stays valid; let one process go on with it"
+        )
+
+
+def owner_of(root: StorePath) -> dict[str, Any] | None:
+    """Return host and process of a run's living owner, or None."""
+    newest = _newest(root)
+    return newest.facts if _alive(newest) and newest.facts else None
+
+
+class _Keeper(threading.Thread):
+    """Renews a lease from a thread of its own, and interrupts its owner when it is lost."""
+
+    def __init__(self, root: StorePath, mine: _Lease) -> None:
+        super().__init__(name="curate-lease", daemon=True)
+        self._root = root
+        self._mine = mine
+        self._stopped = threading.Event()
+        self._in_main = threading.current_thread() is threading.main_thread()
+        self.lost = False
+
+    def run(self) -> None:
+        while not self._stopped.wait(RENEW_S):
+            with contextlib.suppress(OSError, StoreError):  # the next time may be luckier
+                if self._is_lost():
+                    self.lost = True
+                    if self._in_main:
+                        _thread.interrupt_main()
+                    return
+                _renew(self._mine)
+
+    def _is_lost(self) -> bool:
+        newest = _newest(self._root)
+        return newest.number != self._mine.number or (
+            newest.facts.get("token") != self._mine.facts["token"]
+        )
+
+    def stop(self) -> None:
+        """Stop renewing and release the lease, unless it is another's by now."""
+        self._stopped.set()
+        self.join()
+        with contextlib.suppress(OSError, StoreError):  # else it expires
+            if not self.lost and not self._is_lost():
+                write_json(self._mine.path, {**self._mine.facts, "released": True})
+
+
+def _take(root: StorePath) -> tuple[_Lease, bool]:
+    facts = {
+        **_machine(),
         "pid": os.getpid(),
         "started": _started(os.getpid()),
         "token": uuid.uuid4().hex,
     }
-    _take(path, me)
-    reach("lease.taken")
-    stop = threading.Event()
-
-    def renew() -> None:
-        while not stop.wait(RENEW_S):
-            with contextlib.suppress(OSError):
-                path.touch()
-
-    thread = threading.Thread(target=renew, name="curate-lease", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        thread.join()
-        if _owner(path).get("token") == me["token"]:
-            path.unlink(missing_ok=True)
+    for _ in range(_TRIES):
+        newest = _newest(root)
+        if newest.facts.get("token") == facts["token"]:
+            return newest, False  # the store has answered a repeated request
+        if _alive(newest):
+            raise RunLocked(
+                f"{root} is owned by process {newest.facts.get('pid')} on "
+                f"{newest.facts.get('host')}: wait for it or stop it first "
+                f"(a lease expires {EXPIRE_S:.0f} s after its owner is gone)"
+            )
+        mine = _Lease(newest.number + 1, _path(root, newest.number + 1), facts)
+        if write_new(mine.path, facts):
+            _remove_older(root, mine.number)
+            return mine, newest.number > 0 and not newest.facts.get("released")
+    raise RunLocked(f"{root} was taken by another process at this moment")
 
 
-def owner_of(root: Path) -> dict[str, Any] | None:
-    """Return host and process of a run's living owner, or None."""
-    path = root / LEASE_FILE
-    owner = _owner(path)
-    return owner if owner and _alive(path, owner) else None
+def _newest(root: StorePath) -> _Lease:
+    """Return the lease that holds; a file that cannot be read says nothing of its owner."""
+    while True:
+        found = [name for name in child_names(root / LEASE_FOLDER) if _NAME.fullmatch(name)]
+        if not found:
+            return _Lease(0, _path(root, 0), {})
+        number = int(found[-1][:8])
+        path = _path(root, number)
+        try:
+            facts = json.loads(read_bytes(path))
+        except FileNotFoundError:  # removed by the owner of a newer one: look again
+            continue
+        except ValueError:
+            facts = {}
+        return _Lease(number, path, facts if isinstance(facts, dict) else {})
 
 
-def _take(path: Path, me: dict[str, Any]) -> None:
-    with storage_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        for _ in range(2):
-            try:
-                with path.open("x", encoding="utf-8") as file:
-                    json.dump(me, file)
-                return
-            except FileExistsError:
-                owner = _owner(path)
-                if _alive(path, owner):
-                    raise RunLocked(
-                        f"{path.parent} is owned by process {owner.get('pid')} on "
-                        f"{owner.get('host')}: wait for it or stop it first "
-                        f"(a lease expires {EXPIRE_S:.0f} s after its owner is gone)"
-                    ) from None
-                # dead: take its place whole, then look whether somebody else was quicker
-                write_json(path, me)
-                time.sleep(0.05)
-                if _owner(path).get("token") == me["token"]:
-                    return
-    raise RunLocked(f"{path.parent} was taken by another process at this moment")
+def _path(root: StorePath, number: int) -> StorePath:
+    return root / LEASE_FOLDER / f"{number:08d}.json"
 
 
-def _owner(path: Path) -> dict[str, Any]:
-    try:
-        owner = json.loads(path.read_bytes())
-    except (FileNotFoundError, ValueError):
-        return {}
-    return owner if isinstance(owner, dict) else {}
+def _remove_older(root: StorePath, number: int) -> None:
+    for name in child_names(root / LEASE_FOLDER):
+        if _NAME.fullmatch(name) and int(name[:8]) < number:
+            remove(root / LEASE_FOLDER / name)
 
 
-def _alive(path: Path, owner: dict[str, Any]) -> bool:
-    if owner.get("host") == socket.gethostname() and isinstance(owner.get("pid"), int):
+def _renew(lease: _Lease) -> None:
+    if isinstance(lease.path, Path):
+        lease.path.touch()
+    else:
+        write_json(lease.path, lease.facts)
+
+
+def _alive(lease: _Lease) -> bool:
+    owner = lease.facts
+    if lease.number == 0 or owner.get("released"):
+        return False
+    here = {name: owner.get(name) for name in ("host", "boot")} == _machine()
+    if here and isinstance(owner.get("pid"), int):
         try:
             os.kill(owner["pid"], 0)
         except ProcessLookupError:
@@ -109,9 +192,33 @@ def _alive(path: Path, owner: dict[str, Any]) -> bool:
         # a container that is started anew gives the same number to another process
         return owner.get("started") in (None, _started(owner["pid"]))
     try:
-        return time.time() - path.stat().st_mtime < EXPIRE_S
+        return _age_s(lease.path) < EXPIRE_S
     except FileNotFoundError:
         return False
+
+
+def _age_s(path: StorePath) -> float:
+    """Return how long ago a lease was renewed, both times by the clock of who keeps the files."""
+    if isinstance(path, Path):
+        return time.time() - path.stat().st_mtime
+    probe = path.parent / f"clock-{uuid.uuid4().hex}"
+    try:
+        write_json(probe, {})
+    except StoreError:  # who may only read has to trust its own clock
+        return time.time() - modified(path)
+    try:
+        return modified(probe) - modified(path)
+    finally:
+        remove(probe)
+
+
+def _machine() -> dict[str, str | None]:
+    """Return what tells this machine from others: many are called localhost."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except OSError:
+        boot = None
+    return {"host": socket.gethostname(), "boot": boot}
 
 
 def _started(pid: int) -> str | None:

@@ -6,7 +6,6 @@ A table of images and captions is one such source; a selection of a run is anoth
 from __future__ import annotations
 
 import bisect
-import glob
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Sequence
@@ -17,8 +16,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import Field
 
+from curate.core.atomic import parquet_source, read_bytes
 from curate.core.config import FrozenConfig
 from curate.core.errors import SourceError, nearest
+from curate.core.location import StorePath, matching
 
 
 class TableConfig(FrozenConfig):
@@ -127,12 +128,12 @@ class TableSource(ListSource):
     """
 
     def __init__(self, config: TableConfig) -> None:
-        paths = sorted(glob.glob(config.path, recursive=True))  # noqa: PTH207 - takes whole patterns
+        paths = matching(config.path)
         if not paths:
             raise SourceError(
                 f"{config.path}: there is no such file; paths start at the working folder"
             )
-        pairs = [pair for path in paths for pair in _read_table(Path(path), config)]
+        pairs = [pair for path in paths for pair in _read_table(path, config)]
         super().__init__(pairs * config.repeat)
 
 
@@ -187,7 +188,7 @@ def open_tables(tables: Sequence[TableConfig]) -> PairSource:
     return source
 
 
-def _read_table(path: Path, config: TableConfig) -> list[Pair]:
+def _read_table(path: StorePath, config: TableConfig) -> list[Pair]:
     rows = _rows(path, config)
     pairs = []
     for row in rows:
@@ -212,12 +213,12 @@ def _listed(value: Any) -> list[Any]:
     return list(value) if isinstance(value, list | tuple) else [value]
 
 
-def _rows(path: Path, config: TableConfig) -> list[dict[str, Any]]:
+def _rows(path: StorePath, config: TableConfig) -> list[dict[str, Any]]:
     further = (config.uid, config.sources, config.scores)
     columns = [config.image, config.captions, *(name for name in further if name)]
     try:
         if path.suffix in (".jsonl", ".ndjson"):
-            lines = path.read_text(encoding="utf-8").splitlines()
+            lines = read_bytes(path).decode("utf-8").splitlines()
             rows = [json.loads(line) for line in lines if line.strip()]
             names = set(rows[0]) if rows else set(columns)
         else:
@@ -234,17 +235,20 @@ def _rows(path: Path, config: TableConfig) -> list[dict[str, Any]]:
     )
 
 
-def _arrow_table(path: Path) -> pa.Table:
+def _arrow_table(path: StorePath) -> pa.Table:
     if path.suffix in (".arrow", ".feather"):
-        with pa.memory_map(str(path)) as file:
-            return pa.ipc.open_file(file).read_all()
-    return pq.read_table(path)
+        if isinstance(path, Path):
+            with pa.memory_map(str(path)) as file:
+                return pa.ipc.open_file(file).read_all()
+        return pa.ipc.open_file(read_bytes(path)).read_all()
+    with parquet_source(path) as source:
+        return pq.read_table(source)
 
 
-def _body(value: bytes | str | None, folder: Path) -> bytes:
+def _body(value: bytes | str | None, folder: StorePath) -> bytes:
     if isinstance(value, str):
         try:
-            return (folder / value).read_bytes()
+            return read_bytes(folder / value)
         except OSError as error:
             raise SourceError(f"{folder / value} cannot be read: {error.strerror}") from error
     return value or b""

@@ -3,27 +3,38 @@
 A selection is one small Parquet file a partition, a row per text: null selects the text, anything
 else is the reason it was rejected. Nothing else is written, so another threshold costs no more
 than reading the score columns once.
+
+The decisions are in a folder named by what they were made from, ``decisions/ID``; a selection is a
+name for one of them, a single file that is written last. So nothing has to be renamed, a selection
+that gives its name to another keeps its decisions, and the same selection again finds them.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
-import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
-from curate.core.atomic import flush_directory, read_json, write_json, write_parquet
+from curate.core.atomic import (
+    child_names,
+    exists,
+    read_json_if_there,
+    read_parquet,
+    write_json,
+    write_parquet,
+)
 from curate.core.columns import PARTITION, ROW
 from curate.core.errors import LawError, StoreError, nearest
 from curate.core.failpoints import reach
 from curate.core.ledger import check_texts
+from curate.core.location import StorePath
 from curate.core.partition import part_name
 from curate.core.stage import Selector
 from curate.core.store import RunStore, same_json
@@ -50,7 +61,8 @@ class Selection:
         store: the run's folder.
         name: its name.
         facts: the selector's settings and summary, and the counts: ``rows``, ``rows_kept``,
-            ``texts``, ``selected`` (by source) and ``rejected`` (by source and reason).
+            ``texts``, ``selected`` (by source) and ``rejected`` (by source and reason);
+            ``decisions`` names the folder of the decisions.
     """
 
     store: RunStore
@@ -58,18 +70,18 @@ class Selection:
     facts: Mapping[str, Any]
 
     @classmethod
-    def open(cls, root: Path, name: str) -> Selection:
+    def open(cls, root: StorePath, name: str) -> Selection:
         """Open a selection by name.
 
         Raises:
             StoreError: there is none of that name; the message names the nearest.
         """
         store = RunStore(root)
-        path = store.selection(name) / SELECTION_FILE
-        if not path.exists():
+        facts = read_json_if_there(_file(store, name))
+        if facts is None:
             names = list_selections(store)
             raise StoreError(f"no selection {name!r} in {root}: {nearest(name, names)}")
-        return cls(store, name, read_json(path))
+        return cls(store, name, facts)
 
     @property
     def fingerprint(self) -> str:
@@ -83,7 +95,8 @@ class Selection:
 
     def decisions(self, number: int) -> pa.Table:
         """Return a partition's decisions (``DECISION_SCHEMA``), one row a text, order kept."""
-        return pq.read_table(_part(self.store.selection(self.name), number), schema=DECISION_SCHEMA)
+        folder = self.store.decisions(str(self.facts["decisions"]))
+        return read_parquet(_part(folder, number), remove=folder, schema=DECISION_SCHEMA)
 
     def pairs(
         self, table: CommittedTable, names: Iterable[str] = ()
@@ -132,10 +145,8 @@ class Selection:
 
 def list_selections(store: RunStore) -> list[str]:
     """Return the names of a run's finished selections."""
-    folder = store.root / "selections"
-    if not folder.exists():
-        return []
-    return sorted(path.parent.name for path in folder.glob(f"[!.]*/{SELECTION_FILE}"))
+    names = [name for name in child_names(store.root / "selections") if NAME.fullmatch(name)]
+    return [name for name in names if exists(_file(store, name))]
 
 
 def select(
@@ -163,14 +174,14 @@ def select(
             f"{name!r} is no name for a selection: letters, digits, '.', '_' and '-' are due"
         )
     store = table.store
-    if (store.selection(name) / SELECTION_FILE).exists():
-        there = Selection.open(store.root, name)
-        if same_json(there.facts["settings"], dict(settings)) and there.is_of(table):
-            return there, False
-    temporary = store.root / "selections" / f".{name}.tmp"
-    counts = _write_decisions(table, selector, temporary)
+    decisions = _decisions_name(table, settings)
+    before = read_json_if_there(_file(store, name))
+    if before is not None and before["decisions"] == decisions:
+        return Selection(store, name, before), False
+    counts = _write_decisions(table, selector, store.decisions(decisions))
     rows = sum(table.store.live_rows(table.nodes, number).size for number in table.partitions)
     facts = {
+        "decisions": decisions,
         "settings": dict(settings),
         "summary": dict(selector.summary()),
         "table": table.fingerprint,
@@ -185,14 +196,16 @@ def select(
         rejected=counts.rejected_by_reason(),
     )
     reach("selection.decided")
-    write_json(temporary / SELECTION_FILE, facts)
-    _put_in_place(store, temporary, name)
+    if before is not None:
+        _keep(store, name, before)
+        reach("selection.moved")
+    write_json(_file(store, name), facts)
+    reach("selection.placed")
     return Selection.open(store.root, name), True
 
 
-def _write_decisions(table: CommittedTable, selector: Selector, folder: Path) -> _Counts:
-    """Decide every text and write a file a partition into an emptied folder."""
-    shutil.rmtree(folder, ignore_errors=True)
+def _write_decisions(table: CommittedTable, selector: Selector, folder: StorePath) -> _Counts:
+    """Decide every text and write a file a partition; those of an unfinished attempt are alike."""
     counts = _Counts()
     with selector.ready():
         selector.prepare(lambda: (_eligible(texts)[0] for texts in table.each_texts()))
@@ -256,18 +269,28 @@ def _decide(selector: Selector, texts: pa.Table, counts: _Counts) -> pa.Table:
     )
 
 
-def _part(folder: Path, number: int) -> Path:
-    return folder / "parts" / f"{part_name(number)}.parquet"
+def _file(store: RunStore, name: str) -> StorePath:
+    return store.selection(name) / SELECTION_FILE
 
 
-def _put_in_place(store: RunStore, temporary: Path, name: str) -> None:
-    """Rename a finished selection to its name; one that stood there gets the next free number."""
-    final = store.selection(name)
-    if final.exists():
-        taken = set(list_selections(store))
-        number = next(n for n in range(1, len(taken) + 2) if f"{name}-{n}" not in taken)
-        final.rename(store.selection(f"{name}-{number}"))
-        reach("selection.moved")
-    temporary.rename(final)
-    reach("selection.placed")
-    flush_directory(final.parent)
+def _part(folder: StorePath, number: int) -> StorePath:
+    return folder / f"{part_name(number)}.parquet"
+
+
+def _decisions_name(table: CommittedTable, settings: Mapping[str, Any]) -> str:
+    """Return a name for the decisions of such a selector on the table as it is now."""
+    made_from = [dict(settings), table.fingerprint, table.extent]
+    text = json.dumps(made_from, sort_keys=True, default=str)
+    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+
+
+def _keep(store: RunStore, name: str, facts: Mapping[str, Any]) -> None:
+    """Give a selection whose name is taken over the next free number, unless it has one."""
+    taken = set(list_selections(store))
+    names = (f"{name}-{number}" for number in range(1, len(taken) + 2))
+    for kept in names:
+        if kept not in taken:
+            write_json(_file(store, kept), facts)
+            return
+        if same_json(read_json_if_there(_file(store, kept)), facts):
+            return  # by an attempt that was stopped before the name went over

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 if TYPE_CHECKING:
+    from curate.core.location import StorePath
     from curate.core.selection import Selection
     from curate.core.table import CommittedTable
 
@@ -237,7 +238,7 @@ class Source(ABC):
         """
 
     @abstractmethod
-    def files(self, spool: Path, known: Mapping[str, SourceFile]) -> Iterator[SourceFile]:
+    def files(self, spool: StorePath, known: Mapping[str, SourceFile]) -> Iterator[SourceFile]:
         """Yield the files in a stable order, streamed: the first at once, never all in memory.
 
         Args:
@@ -274,7 +275,7 @@ class Exporter(ABC):
 
     @abstractmethod
     def export(
-        self, table: CommittedTable, selection: Selection, output: Path, progress: Progress
+        self, table: CommittedTable, selection: Selection, output: StorePath, progress: Progress
     ) -> Mapping[str, Any]:
         """Write the selection's pairs below ``output``; the same selection gives the same bytes.
 

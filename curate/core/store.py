@@ -14,10 +14,10 @@ The reading half needs no recipe: ``plan.json`` says which steps there are and w
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,10 +25,16 @@ import pyarrow as pa
 
 from curate.core import columns
 from curate.core.atomic import (
+    child_names,
     damaged,
+    exists,
     flush_directory,
+    read_bytes,
     read_json,
+    read_many,
     read_parquet,
+    read_parquet_if_there,
+    remove,
     write_json,
     write_parquet,
 )
@@ -36,6 +42,7 @@ from curate.core.errors import StoreError
 from curate.core.failpoints import reach
 from curate.core.layout import PLAN_FILE, RunLayout
 from curate.core.ledger import LEDGER_SCHEMA, check_rows
+from curate.core.location import StorePath
 from curate.core.partition import Partition, Register, part_number
 from curate.core.plan import Node
 from curate.core.plan_codec import node_from_json, node_json, schema_from_text, schema_text
@@ -100,7 +107,7 @@ class RunStore(RunLayout):
 
     def register(self) -> Register:
         """Return the register of source files and partition numbers."""
-        return Register(self.spool / "files.jsonl")
+        return Register(self.spool / "files")
 
     # -- the plan, for readers ----------------------------------------------------------------
 
@@ -125,16 +132,16 @@ class RunStore(RunLayout):
             StoreError: the folder holds no run, or its plan is damaged.
         """
         path = self.root / PLAN_FILE
-        if not path.exists():
-            raise StoreError(
-                f"{self.root} holds no run (no {PLAN_FILE}): give the folder that a recipe names "
-                "as 'output' and that 'curate run' has written to"
-            )
         try:
-            facts = json.loads(path.read_bytes())
+            facts = json.loads(read_bytes(path))
             nodes = tuple(node_from_json(node) for node in facts.pop("nodes"))
             facts.pop("columns")
             return nodes, schema_from_text(facts.pop("schema")), facts
+        except FileNotFoundError:
+            raise StoreError(
+                f"{self.root} holds no run (no {PLAN_FILE}): give the folder that a recipe names "
+                "as 'output' and that 'curate run' has written to"
+            ) from None
         except (ValueError, KeyError, TypeError, AttributeError, pa.ArrowException) as error:
             raise StoreError(
                 f"{path} is damaged ({type(error).__name__}: {error}): restore it, "
@@ -167,7 +174,7 @@ class RunStore(RunLayout):
                 size += write_parquet(path, table, flush_folder=False)
                 folders.add(path.parent)
             else:
-                path.unlink(missing_ok=True)  # of an attempt that died before its commit
+                remove(path)  # of an attempt that died before its commit
             reach("commit.beside")
         for folder in folders:
             flush_directory(folder)
@@ -186,10 +193,10 @@ class RunStore(RunLayout):
             StoreError: the commit is damaged.
         """
         path = self.commit_file(node, number, revision)
-        if not path.exists():
-            return None
         try:
-            return Receipt(**json.loads(path.read_bytes()))
+            return Receipt(**json.loads(read_bytes(path)))
+        except FileNotFoundError:
+            return None
         except (ValueError, TypeError) as error:
             raise damaged(path, error, remove=self.root / node.folder) from error
 
@@ -200,10 +207,32 @@ class RunStore(RunLayout):
             found.append(receipt)
         return found
 
+    def each_receipt(self, node: Node, commits: Mapping[int, int]) -> Iterator[Receipt]:
+        """Yield the receipts of partitions and their supplements, a thousand files at a time.
+
+        Args:
+            node: the leg.
+            commits: partitions, each with how many supplements it has.
+
+        Raises:
+            StoreError: a commit is gone or damaged.
+        """
+        wanted = (
+            self.commit_file(node, number, revision)
+            for number, supplements in commits.items()
+            for revision in range(supplements + 1)
+        )
+        while paths := list(itertools.islice(wanted, 1000)):
+            for path, data in zip(paths, read_many(paths), strict=True):
+                try:
+                    yield Receipt(**json.loads(data or b""))
+                except (ValueError, TypeError) as error:
+                    raise damaged(path, error, remove=self.root / node.folder) from error
+
     def supplements(self, node: Node, number: int) -> int:
         """Return how many supplements a leg has committed of a partition."""
         count = 0
-        while self.commit_file(node, number, count + 1).exists():
+        while exists(self.commit_file(node, number, count + 1)):
             count += 1
         return count
 
@@ -214,6 +243,12 @@ class RunStore(RunLayout):
             number, revision = part_number(path)
             found[number] = max(found.get(number, 0), revision)
         return found
+
+    def sketches(self, node: Node) -> set[tuple[int, int]]:
+        """Return the sketches there are of a barrier: partition and revision."""
+        return {
+            part_number(path) for path in _files(self.root / node.folder / "sketches", ".parquet")
+        }
 
     def committed(self, node: Node) -> set[int]:
         """Return the numbers of the partitions a leg has committed."""
@@ -231,10 +266,9 @@ class RunStore(RunLayout):
         legs = [node for node in nodes if node.is_leg]
         rows: np.ndarray = self._part(legs[-1], number, [])["row"].to_numpy()
         for node in nodes[_index(nodes, legs[-1]) + 1 :]:
-            path = self.ledger_part(node, number)
-            if path.exists():
-                stopped = self._read(node, path, columns=["row"])["row"].to_numpy()
-                rows = rows[~np.isin(rows, stopped)]
+            stopped = self._if_there(node, self.ledger_part(node, number), columns=["row"])
+            if stopped is not None:
+                rows = rows[~np.isin(rows, stopped["row"].to_numpy())]
         return rows
 
     def seen_rows(self, node: Node, number: int, revision: int | None = None) -> np.ndarray:
@@ -249,8 +283,9 @@ class RunStore(RunLayout):
         rows = []
         for one in range(last + 1) if revision is None else [revision]:
             for path in (self.part(node, number, one), self.ledger_part(node, number, one)):
-                if path.exists():
-                    rows.append(self._read(node, path, columns=["row"])["row"].to_numpy())
+                table = self._if_there(node, path, columns=["row"])
+                if table is not None:
+                    rows.append(table["row"].to_numpy())
         return np.unique(np.concatenate(rows)) if rows else np.zeros(0, np.int32)
 
     def read(self, nodes: Sequence[Node], number: int, names: Iterable[str]) -> pa.Table:
@@ -310,8 +345,8 @@ class RunStore(RunLayout):
         entries = []
         for revision in reversed(range(count + 1)):
             path = self.ledger_part(node, number, revision)
-            if path.exists():
-                table = self._read(node, path, schema=LEDGER_SCHEMA)
+            table = self._if_there(node, path, schema=LEDGER_SCHEMA)
+            if table is not None:
                 entries.append(table.filter(pa.array(~np.isin(table["row"].to_numpy(), later))))
             if revision:
                 later = np.concatenate([later, self.seen_rows(node, number, revision)])
@@ -322,7 +357,7 @@ class RunStore(RunLayout):
         """Yield canary scores, with the leg that scored them."""
         for node in nodes:
             for path in _files(self.root / node.folder / "canaries", ".parquet"):
-                if self.commit_file(node, *part_number(path)).exists():
+                if exists(self.commit_file(node, *part_number(path))):
                     yield node, self._read(node, path)
 
     def _part(self, node: Node, number: int, names: Sequence[str]) -> pa.Table:
@@ -334,17 +369,20 @@ class RunStore(RunLayout):
         tables = [self._read(node, path, columns=wanted, memory_map=not names) for path in paths]
         return tables[0] if len(tables) == 1 else pa.concat_tables(tables).sort_by("row")
 
-    def _read(self, node: Node, path: Path, **options: Any) -> pa.Table:
+    def _read(self, node: Node, path: StorePath, **options: Any) -> pa.Table:
         return read_parquet(path, remove=self.root / node.folder, **options)
 
+    def _if_there(self, node: Node, path: StorePath, **options: Any) -> pa.Table | None:
+        return read_parquet_if_there(path, remove=self.root / node.folder, **options)
 
-def _files(folder: Path, suffix: str) -> Iterator[Path]:
+
+def _files(folder: StorePath, suffix: str) -> Iterator[StorePath]:
     """Yield a step's files in the order of their partitions; a thousand names in memory."""
-    if not folder.exists():
-        return
-    for group in sorted(path for path in folder.iterdir() if path.is_dir()):
-        yield from sorted(
-            path for path in group.iterdir() if path.suffix == suffix and path.name[0] != "."
+    for group in child_names(folder):
+        yield from (
+            folder / group / name
+            for name in child_names(folder / group)
+            if name.endswith(suffix) and name[0] != "."
         )
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
 
+from curate.core.atomic import exists
 from curate.core.errand import Errand
 from curate.core.ledger import LEDGER_SCHEMA, merge_counts, subtract_counts
 from curate.core.plan import Node, PassPlan, Plan
@@ -65,7 +67,7 @@ class Due:
 
     def _left(self, number: int) -> Iterator[int]:
         for leg, (node, before) in enumerate(zip(self._legs, self._before, strict=True)):
-            if not self._store.commit_file(node, number).exists():
+            if not exists(self._store.commit_file(node, number)):
                 return
             if len(rows_left(self._store, before, node, number)):
                 yield leg
@@ -75,9 +77,10 @@ class Due:
         """Return partitions with rows to try again, and at which legs."""
         found: dict[int, list[int]] = {}
         for leg, node in enumerate(self._legs):
-            for number in self._store.commits(node):
+            every = self._store.each_receipt(node, self._store.commits(node))
+            for number, group in itertools.groupby(every, key=lambda receipt: receipt.partition):
                 dropped: dict[str, dict[str, int]] = {}
-                receipts = self._store.receipts(node, number)
+                receipts = list(group)
                 for receipt in receipts:
                     merge_counts(dropped, receipt.dropped)
                     subtract_counts(dropped, receipt.superseded)

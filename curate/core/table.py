@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,8 +12,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curate.core import columns
+from curate.core.atomic import exists
 from curate.core.columns import list_lengths
 from curate.core.errors import StoreError, nearest
+from curate.core.location import StorePath
 from curate.core.plan import Node
 from curate.core.store import RunStore
 
@@ -45,7 +46,7 @@ class CommittedTable:
     facts: dict[str, Any]
 
     @classmethod
-    def open(cls, root: Path) -> CommittedTable:
+    def open(cls, root: StorePath) -> CommittedTable:
         """Open a run's folder.
 
         Raises:
@@ -68,7 +69,7 @@ class CommittedTable:
     def _commits(self) -> dict[int, int]:
         last = next(node for node in reversed(self.nodes) if node.is_leg)
         tail = self.nodes[-1]
-        if not tail.is_leg and not self.store.done_file(tail).exists():
+        if not tail.is_leg and not exists(self.store.done_file(tail)):
             return {}
         return self.store.commits(last)
 
@@ -127,11 +128,7 @@ class CommittedTable:
         last = self.nodes[-1]
         if not last.is_leg:  # a barrier thins out rows after the last receipt
             return sum(int(list_lengths(rows["texts"]).sum()) for rows in self.each_rows(["texts"]))
-        return sum(
-            receipt.texts
-            for number in self.partitions
-            for receipt in self.store.receipts(last, number)
-        )
+        return sum(receipt.texts for receipt in self.store.each_receipt(last, self._commits))
 
     def each_rows(self, names: Iterable[str] | None = None) -> Iterator[pa.Table]:
         """Yield the finished rows, partition by partition."""

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
 
 from curate.core.atomic import read_json
 from curate.core.errors import StoreError
 from curate.core.ledger import count_rows, merge_counts, subtract_counts
+from curate.core.location import StorePath
 from curate.core.notes import merge_notes
 from curate.core.store import Receipt
 
@@ -66,17 +66,15 @@ class Totals:
         return cls(**value)
 
     @classmethod
-    def load(cls, path: Path) -> Totals | None:
+    def load(cls, path: StorePath) -> Totals | None:
         """Read the totals of a complete step.
 
         Returns:
             None when there are none, or the file is damaged: it is made again from the commits.
         """
-        if not path.exists():
-            return None
         try:
             return cls.from_json(read_json(path))
-        except (StoreError, TypeError):
+        except (FileNotFoundError, StoreError, TypeError):
             return None
 
     @property

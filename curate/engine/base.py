@@ -8,13 +8,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, PositiveInt
 
 from curate.core.config import FrozenConfig
 from curate.core.errand import Errand
+from curate.core.location import StorePath
 from curate.core.partition import Partition
 from curate.core.plan import Node, PassPlan, Plan
 from curate.core.store import Receipt
@@ -54,7 +54,7 @@ class PassWork:
         index: which pass.
     """
 
-    root: Path
+    root: StorePath
     plan: Plan
     index: int
 

@@ -7,17 +7,15 @@ that decide the last bits of a score. So the first to know it writes it into the
 
 from __future__ import annotations
 
-import os
-import uuid
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Any
 
-from curate.core.atomic import TEMPORARY_SUFFIX, damaged, read_json, storage_errors, write_json
+from curate.core.atomic import damaged, read_json_if_there, write_new
+from curate.core.location import StorePath
 from curate.core.stage import MapStage
 
 
-def settle(folder: Path, stages: Iterable[tuple[str, Any]]) -> None:
+def settle(folder: StorePath, stages: Iterable[tuple[str, Any]]) -> None:
     """Let every map stage settle what it has to, by what is written down where it is.
 
     Args:
@@ -33,14 +31,14 @@ def settle(folder: Path, stages: Iterable[tuple[str, Any]]) -> None:
         path = folder / "settled" / f"{name}.json"
         known = _read(path)
         found = stage.settle(known)
-        if known is None and found and not _write_first(path, found):
+        if known is None and found and not write_new(path, dict(found)):
             stage.settle(_read(path))
 
 
-def _read(path: Path) -> Mapping[str, int] | None:
-    if not path.exists():
+def _read(path: StorePath) -> Mapping[str, int] | None:
+    value = read_json_if_there(path)
+    if value is None:
         return None
-    value = read_json(path)
     if not isinstance(value, dict) or not all(_positive(number) for number in value.values()):
         raise damaged(path, ValueError("not a table of positive numbers"))
     return value
@@ -48,17 +46,3 @@ def _read(path: Path) -> Mapping[str, int] | None:
 
 def _positive(number: Any) -> bool:
     return isinstance(number, int) and not isinstance(number, bool) and number > 0
-
-
-def _write_first(path: Path, value: Mapping[str, int]) -> bool:
-    """Write a file whole unless there is one; of many at the same moment one wins."""
-    whole = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}{TEMPORARY_SUFFIX}")
-    write_json(whole, value)
-    with storage_errors(path):
-        try:
-            os.link(whole, path)
-        except FileExistsError:
-            return False
-        finally:
-            whole.unlink()
-    return True

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import yaml
 
 from curate.core.atomic import write_whole
+from curate.core.location import StorePath
 from curate.core.selection import Selection
 from curate.core.table import CommittedTable
 
@@ -23,7 +23,7 @@ _SIZES = ((10**3, "n<1K"), (10**4, "1K<n<10K"), (10**5, "10K<n<100K"), (10**6, "
 
 
 def write_card(
-    output: Path,
+    output: StorePath,
     table: CommittedTable,
     selection: Selection,
     manifest: Mapping[str, Any],

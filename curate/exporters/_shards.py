@@ -8,18 +8,29 @@ the same bytes, so an export may be stopped and taken up at any shard.
 from __future__ import annotations
 
 import json
-import shutil
 from abc import abstractmethod
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from pathlib import Path
+from fnmatch import fnmatch
+from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar
 
-from curate.core.atomic import read_json, sweep_temporaries, write_json
+from curate.core.atomic import (
+    child_names,
+    exists,
+    file_size,
+    read_json_if_there,
+    remove,
+    remove_tree,
+    sweep_temporaries,
+    write_json,
+)
 from curate.core.checksums import file_facts
 from curate.core.errors import StoreError
 from curate.core.failpoints import reach
+from curate.core.location import StorePath
 from curate.core.samples import Position, Sample, Samples, image_key
+from curate.core.scratch import staged
 from curate.core.selection import Selection
 from curate.core.stage import Exporter, Progress
 from curate.core.store import same_json
@@ -62,7 +73,7 @@ class ShardedExporter(Exporter):
             What the manifest says of it beside counts and checksum: JSON values.
         """
 
-    def finish(self, output: Path, shards: list[dict[str, Any]]) -> None:
+    def finish(self, output: StorePath, shards: list[dict[str, Any]]) -> None:
         """Write what the trainer wants beside the shards; told again after a kill."""
 
     def front_matter(self, shards: list[dict[str, Any]]) -> dict[str, Any]:
@@ -70,7 +81,7 @@ class ShardedExporter(Exporter):
         return {}
 
     def export(
-        self, table: CommittedTable, selection: Selection, output: Path, progress: Progress
+        self, table: CommittedTable, selection: Selection, output: StorePath, progress: Progress
     ) -> Mapping[str, Any]:
         """Write shards, card and manifest; nothing is done when they are there already.
 
@@ -102,11 +113,11 @@ class ShardedExporter(Exporter):
         reach("export.shards")
         write_json(output / MANIFEST, manifest)
         reach("export.manifest")
-        shutil.rmtree(output / UNFINISHED)
+        remove_tree(output / UNFINISHED)
         return {**manifest, "output": str(output)}
 
     def _write_shards(
-        self, samples: Samples, output: Path, wanted: Mapping[str, Any], progress: Progress
+        self, samples: Samples, output: StorePath, wanted: Mapping[str, Any], progress: Progress
     ) -> list[dict[str, Any]]:
         shards, position = _records(output, wanted)
         stream = _Ahead(samples.after(position), position)
@@ -115,21 +126,24 @@ class ShardedExporter(Exporter):
             name = f"{len(shards):05d}"
             one = _Shard(stream, self._options.shard_rows, self._options.shard_bytes)
             file = self.place(name)
-            more = self.write_shard(output / file, iter(one))
-            assert stream.next is None or one.full, "a format takes all samples of a shard"
-            entry = {"file": file, **one.facts(), **file_facts(output / file), **more}
+            with staged(output) as folder:
+                more = self.write_shard(folder / file, iter(one))
+                assert stream.next is None or one.full, "a format takes all samples of a shard"
+                entry = {"file": file, **one.facts(), **file_facts(folder / file), **more}
             write_json(output / UNFINISHED / f"{name}.json", {"shard": entry, "next": stream.at})
             shards.append(entry)
             done += one.samples
             progress(done, len(samples))
         return shards
 
-    def _remove_others(self, output: Path, shards: list[dict[str, Any]]) -> None:
+    def _remove_others(self, output: StorePath, shards: list[dict[str, Any]]) -> None:
         """Remove shards of a larger export that was stopped."""
         keep = {output / shard["file"] for shard in shards}
-        for path in output.glob(self.place("[0-9]*")):
+        folder = (output / self.place("0")).parent
+        pattern = PurePosixPath(self.place("[0-9]*")).name
+        for path in (folder / name for name in child_names(folder) if fnmatch(name, pattern)):
             if path not in keep:
-                path.unlink()
+                remove(path)
 
 
 class _Ahead:
@@ -201,37 +215,37 @@ def _count_images(shards: list[dict[str, Any]]) -> int:
     return sum(int(shard["images"]) for shard in shards) - shared
 
 
-def _finished(output: Path, wanted: Mapping[str, Any]) -> dict[str, Any] | None:
+def _finished(output: StorePath, wanted: Mapping[str, Any]) -> dict[str, Any] | None:
     """Return the manifest of an export that is there already; one of something else goes."""
-    if not (output / MANIFEST).exists():
+    there: dict[str, Any] | None = read_json_if_there(output / MANIFEST)
+    if there is None:
         return None
-    there: dict[str, Any] = read_json(output / MANIFEST)
     same = same_json(there.get("made_from"), dict(wanted))
-    if same and all((output / shard["file"]).exists() for shard in there["shards"]):
-        shutil.rmtree(output / UNFINISHED, ignore_errors=True)
+    if same and all(exists(output / shard["file"]) for shard in there["shards"]):
+        remove_tree(output / UNFINISHED)
         return {**there, "output": str(output)}
-    shutil.rmtree(output)
+    remove_tree(output)
     return None
 
 
-def _records(output: Path, wanted: Mapping[str, Any]) -> tuple[list[dict[str, Any]], Position]:
+def _records(output: StorePath, wanted: Mapping[str, Any]) -> tuple[list[dict[str, Any]], Position]:
     """Return the shards a stopped export left whole, and the place behind them."""
-    if output.exists() and not output.is_dir():
+    if isinstance(output, Path) and output.exists() and not output.is_dir():
         raise StoreError(f"{output} is a file: remove it, or export under another name")
     folder = output / UNFINISHED
     made_from = folder / _MADE_FROM
-    if made_from.exists() and not same_json(read_json(made_from), dict(wanted)):
-        shutil.rmtree(output)  # a stopped export of something else
+    before = read_json_if_there(made_from)
+    if before is not None and not same_json(before, dict(wanted)):
+        remove_tree(output)  # a stopped export of something else
         reach("export.cleared")
-    if not made_from.exists():
+        before = None
+    if before is None:
         write_json(made_from, dict(wanted))
     sweep_temporaries(output)
     shards: list[dict[str, Any]] = []
     position = Position(0, 0)
-    while (record := folder / f"{len(shards):05d}.json").exists():
-        there = read_json(record)
-        path = output / there["shard"]["file"]
-        if not path.exists() or path.stat().st_size != there["shard"]["bytes"]:
+    while there := read_json_if_there(folder / f"{len(shards):05d}.json"):
+        if file_size(output / there["shard"]["file"]) != there["shard"]["bytes"]:
             break
         shards.append(there["shard"])
         position = Position(*there["next"])

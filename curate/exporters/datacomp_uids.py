@@ -8,16 +8,23 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from pydantic import Field
 
-from curate.core.atomic import read_json, write_json, write_whole
+from curate.core.atomic import (
+    exists,
+    read_json_if_there,
+    remove,
+    write_json,
+    write_whole,
+)
 from curate.core.checksums import file_facts
 from curate.core.config import ExporterConfig
 from curate.core.errors import StoreError
+from curate.core.location import StorePath
+from curate.core.scratch import staged
 from curate.core.selection import Selection
 from curate.core.stage import Exporter, Progress
 from curate.core.store import same_json
@@ -56,7 +63,7 @@ class DataCompUidsExporter(Exporter):
         self._config = config
 
     def export(
-        self, table: CommittedTable, selection: Selection, output: Path, progress: Progress
+        self, table: CommittedTable, selection: Selection, output: StorePath, progress: Progress
     ) -> Mapping[str, Any]:
         """Write the list and its manifest; nothing is done when they are there already.
 
@@ -70,14 +77,14 @@ class DataCompUidsExporter(Exporter):
             "options": self._config.identity(),
         }
         manifest_path, path = output / MANIFEST, output / FILE
-        if manifest_path.exists() and path.exists():
-            there: dict[str, Any] = read_json(manifest_path)
-            if same_json(there["made_from"], made_from):
-                return {**there, "output": str(output)}
-        manifest_path.unlink(missing_ok=True)
+        there: dict[str, Any] | None = read_json_if_there(manifest_path)
+        if there and same_json(there["made_from"], made_from) and exists(path):
+            return {**there, "output": str(output)}
+        remove(manifest_path)
         uids = self._uids(table, selection, progress)
-        write_whole(path, lambda file: np.save(file, uids))
-        shards = [{"file": FILE, "samples": len(uids), **file_facts(path)}]
+        with staged(output) as folder:
+            write_whole(folder / FILE, lambda file: np.save(file, uids))
+            shards = [{"file": FILE, "samples": len(uids), **file_facts(folder / FILE)}]
         manifest = {"made_from": made_from, "samples": len(uids), "shards": shards}
         write_json(manifest_path, manifest)
         return {**manifest, "output": str(output)}

@@ -7,7 +7,6 @@ writes around them, ``_versions`` and ``_transactions``, holds times and random 
 from __future__ import annotations
 
 import os
-import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -17,7 +16,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from curate.core.atomic import TEMPORARY_SUFFIX, flush_directory, storage_errors
+from curate.core.atomic import TEMPORARY_SUFFIX, flush_directory, remove_tree, storage_errors
+from curate.core.lance_storage import lance_address
+from curate.core.location import StorePath
 from curate.core.samples import Sample, Samples
 from curate.core.selection import Selection
 from curate.core.table import CommittedTable
@@ -96,23 +97,27 @@ class LanceExporter(ShardedExporter):
             flush_directory(path.parent)
         return {}
 
-    def finish(self, output: Path, shards: list[dict[str, Any]]) -> None:
+    def finish(self, output: StorePath, shards: list[dict[str, Any]]) -> None:
         """Make one table of the data files."""
         import lance
         from lance.fragment import DataFile, FragmentMetadata
 
         dataset = output / DATASET
         for name in ("_versions", "_transactions"):
-            shutil.rmtree(dataset / name, ignore_errors=True)
+            remove_tree(dataset / name)
         layout = _layout(self._schema)
         fragments = []
         for number, shard in enumerate(shards):
             name = Path(shard["file"]).name
             data = DataFile(name, layout.fields, layout.columns, *layout.version, shard["bytes"])
             fragments.append(FragmentMetadata(number, [data], shard["samples"]))
-        dataset.mkdir(parents=True, exist_ok=True)
+        if isinstance(dataset, Path):
+            dataset.mkdir(parents=True, exist_ok=True)
+        address, options = lance_address(dataset)
         lance.LanceDataset.commit(
-            str(dataset), lance.LanceOperation.Overwrite(self._schema, fragments)
+            address,
+            lance.LanceOperation.Overwrite(self._schema, fragments),
+            storage_options=options or None,
         )
 
 

@@ -14,7 +14,8 @@ from typing import IO, Any, ClassVar
 
 from pydantic import Field, field_validator
 
-from curate.core.atomic import write_whole
+from curate.core.atomic import read_bytes, write_whole
+from curate.core.location import StorePath
 from curate.core.samples import Sample, Samples
 from curate.core.selection import Selection
 from curate.core.table import CommittedTable
@@ -71,13 +72,13 @@ class LlavaJsonExporter(ShardedExporter):
         """Write a folder of pictures and the list that names them."""
         return write_annotated(path, samples, self._entry)
 
-    def finish(self, output: Path, shards: list[dict[str, Any]]) -> None:
+    def finish(self, output: StorePath, shards: list[dict[str, Any]]) -> None:
         """Join the shards' lists into the one file LLaVA wants, line by line."""
 
         def write(file: IO[bytes]) -> None:
             file.write(b"[")
             for number, shard in enumerate(shards):
-                lines = (output / shard["file"]).read_bytes()
+                lines = read_bytes(output / shard["file"])
                 file.write((b"," if number else b"") + lines[1 : lines.rindex(b"\n]")])
             file.write(b"\n]\n")
 

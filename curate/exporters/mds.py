@@ -21,6 +21,7 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from curate.core.atomic import write_json, write_whole
+from curate.core.location import StorePath
 from curate.core.samples import Sample, Samples, caption_facts
 from curate.core.selection import Selection
 from curate.core.table import CommittedTable
@@ -114,7 +115,7 @@ class MDSExporter(ShardedExporter):
             "version": 2,
         }
 
-    def finish(self, output: Path, shards: list[dict[str, Any]]) -> None:
+    def finish(self, output: StorePath, shards: list[dict[str, Any]]) -> None:
         """Write the index, from which StreamingDataset starts."""
         entries = [
             {

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import IO, Any, Literal
 
 from curate.core.atomic import write_json, write_whole
+from curate.core.location import StorePath
 from curate.core.samples import Sample, Samples, caption_facts
 from curate.core.selection import Selection
 from curate.core.table import CommittedTable
@@ -63,7 +64,7 @@ class WebDatasetExporter(ShardedExporter):
         write_whole(path, write)
         return {}
 
-    def finish(self, output: Path, shards: list[dict[str, Any]]) -> None:
+    def finish(self, output: StorePath, shards: list[dict[str, Any]]) -> None:
         """Write how many samples each shard has, where open_clip looks for it."""
         write_json(output / "sizes.json", {shard["file"]: shard["samples"] for shard in shards})
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal, overload
 
 import pyarrow as pa
 
 from curate.core.ledger import LEDGER_SCHEMA
+from curate.core.location import StorePath, store_path
 from curate.core.selection import Selection, list_selections
 from curate.core.stage import CANARY_KEYS
 from curate.core.table import CommittedTable, flatten_texts
@@ -34,13 +34,13 @@ class RunView:
     table: CommittedTable
 
     @classmethod
-    def open(cls, path: str | Path) -> RunView:
-        """Open a run's folder.
+    def open(cls, path: str | StorePath) -> RunView:
+        """Open a run's folder, local or of an object store (``s3://bucket/run``).
 
         Raises:
             StoreError: it holds no run.
         """
-        return cls(CommittedTable.open(Path(path)))
+        return cls(CommittedTable.open(store_path(path)))
 
     @property
     def name(self) -> str:

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from random import Random
 
 import pyarrow as pa
 
 from curate.core.atomic import write_parquet
+from curate.core.location import StorePath
 from curate.quickstart import pages
 from curate.quickstart.faults import (
     BOILERPLATE_TEXTS,
@@ -102,7 +102,7 @@ class Planted:
         ]
         return pa.Table.from_pylist(entries, schema=TRUTH_SCHEMA)
 
-    def write(self, listing: Path, truth: Path) -> None:
+    def write(self, listing: StorePath, truth: StorePath) -> None:
         """Write the list and the truth as Parquet, each to its own place."""
         write_parquet(listing, self.listing())
         write_parquet(truth, self.truth())

@@ -5,15 +5,14 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from random import Random
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from curate.core.atomic import write_parquet
+from curate.core.atomic import exists, read_parquet, write_parquet
 from curate.core.ledger import LEDGER_SCHEMA
+from curate.core.location import StorePath
 from curate.core.selection import Selection
 from curate.core.table import CommittedTable
 from curate.quickstart.config import LoopbackConfig
@@ -38,35 +37,35 @@ class PracticeFiles:
         folder: below the run's folder.
     """
 
-    folder: Path
+    folder: StorePath
 
     @classmethod
-    def of(cls, output: Path) -> PracticeFiles:
+    def of(cls, output: StorePath) -> PracticeFiles:
         """Return the files of a run."""
         return cls(output / "loopback")
 
     @property
-    def listing(self) -> Path:
+    def listing(self) -> StorePath:
         """The noisy list: URL, TEXT."""
         return self.folder / "list.parquet"
 
     @property
-    def truth(self) -> Path:
+    def truth(self) -> StorePath:
         """What was planted, row by row; nothing but the verdict reads it."""
         return self.folder / "truth.parquet"
 
     @property
-    def clean(self) -> Path:
+    def clean(self) -> StorePath:
         """Pictures with descriptions that are neither listed nor held out for evaluation."""
         return self.folder / "clean.parquet"
 
     @property
-    def heldout(self) -> Path:
+    def heldout(self) -> StorePath:
         """Pictures with descriptions that are in no row of the list."""
         return self.folder / "heldout.parquet"
 
 
-def write_practice_files(config: LoopbackConfig, output: Path) -> Planted:
+def write_practice_files(config: LoopbackConfig, output: StorePath) -> Planted:
     """Write the list, its truth and the held-out pictures where they are missing.
 
     The same settings give the same bytes.
@@ -78,16 +77,16 @@ def write_practice_files(config: LoopbackConfig, output: Path) -> Planted:
     listed = pictures[config.held_out + config.clean :]
     planted = plant(config.seed, listed)
     files = PracticeFiles.of(output)
-    if not files.listing.exists() or not files.truth.exists():
+    if not exists(files.listing) or not exists(files.truth):
         planted.write(files.listing, files.truth)
     for path, apart in ((files.heldout, held_out), (files.clean, clean)):
-        if not path.exists():
+        if not exists(path):
             write_parquet(path, _described(apart))
     return planted
 
 
 @contextlib.contextmanager
-def practice_web(config: LoopbackConfig, output: Path) -> Iterator[dict[str, str]]:
+def practice_web(config: LoopbackConfig, output: StorePath) -> Iterator[dict[str, str]]:
     """Serve the practice web while the block runs; yields where its hosts are on loopback."""
     planted = write_practice_files(config, output)
     with Web(planted.pages, refused=planted.refused) as web:
@@ -111,7 +110,10 @@ def practice_verdict(table: CommittedTable, selection: Selection) -> dict[str, A
     ).to_pandas()
     entries = pa.concat_tables([LEDGER_SCHEMA.empty_table(), *table.store.ledger(table.nodes)])
     found = judge(
-        texts, entries.to_pandas(), pq.read_table(files.truth).to_pandas(), scores=table.score_names
+        texts,
+        entries.to_pandas(),
+        read_parquet(files.truth, remove=files.folder).to_pandas(),
+        scores=table.score_names,
     )
     matching = found.matching
     return {

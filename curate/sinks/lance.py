@@ -11,17 +11,18 @@ import contextlib
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import Field
 
-from curate.core.atomic import read_json, storage_errors, write_json
+from curate.core.atomic import read_json_if_there, remove, storage_errors, write_json
 from curate.core.config import SinkConfig
 from curate.core.errors import StorageFull, StoreError
 from curate.core.failpoints import reach
+from curate.core.lance_storage import lance_address
+from curate.core.location import StorePath
 from curate.core.stage import Progress, Sink
 from curate.core.table import CommittedTable
 
@@ -63,13 +64,15 @@ class LanceSink(Sink):
         import lancedb
 
         root = table.store.root
-        database = lancedb.connect(str(root))
+        address, options = lance_address(root)
+        database = lancedb.connect(address, storage_options=options or None)
         view_file = root / _VIEW_FILE
-        same = view_file.exists() and read_json(view_file)["table"] == table.fingerprint
+        before = read_json_if_there(view_file)
+        same = before is not None and before["table"] == table.fingerprint
         if not same:
             database.drop_table(TABLE_NAME, ignore_missing=True)
             reach("lance.dropped")
-            view_file.unlink(missing_ok=True)
+            remove(view_file)
         if TABLE_NAME in _table_names(database):
             view = database.open_table(TABLE_NAME)
         else:
@@ -124,7 +127,7 @@ class LanceSink(Sink):
 
 
 @contextlib.contextmanager
-def _lance_errors(path: Path) -> Iterator[None]:
+def _lance_errors(path: StorePath) -> Iterator[None]:
     """Turn what Lance says of a disk into our errors; it raises whatever its layers raise."""
     try:
         with storage_errors(path):

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curate.core import columns
+from curate.core.location import StorePath
 from curate.core.stage import Mapped, Source, SourceFile
 from curate.sources._packed import PLACE_FIELDS, PackedSource, Packing
 from curate.sources._tar_index import TarSample
@@ -79,7 +80,7 @@ class DownloadedTables(Source):
         extras = [field for field in fields[base:] if field.name not in self._hidden()]
         return pa.schema([*fields[:base], *PLACE_FIELDS, *extras])
 
-    def files(self, spool: Path, known: Mapping[str, SourceFile]) -> Iterator[SourceFile]:
+    def files(self, spool: StorePath, known: Mapping[str, SourceFile]) -> Iterator[SourceFile]:
         """Yield the files: known ones first, then new ones by name.
 
         Raises:

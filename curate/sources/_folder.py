@@ -12,12 +12,12 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from curate.core import columns
-from curate.core.atomic import write_parquet
+from curate.core.atomic import read_parquet_if_there, write_parquet
 from curate.core.errors import SourceError
+from curate.core.location import StorePath
 from curate.core.stage import Mapped, Source, SourceFile
 from curate.sources._rows import (
     NOT_UTF8,
@@ -83,7 +83,7 @@ class FolderListing(Source):
         check_folder(self._root)
         return pa.schema(base_fields(columns.PATH))
 
-    def files(self, spool: Path, known: Mapping[str, SourceFile]) -> Iterator[SourceFile]:
+    def files(self, spool: StorePath, known: Mapping[str, SourceFile]) -> Iterator[SourceFile]:
         """Yield the chunks of the listing: known ones first, then what is new.
 
         Raises:
@@ -93,21 +93,23 @@ class FolderListing(Source):
         seen: list[NDArray[np.bytes_]] = []
         for name in known:
             chunk = spool / f"{name}.parquet"
-            if not chunk.exists():
+            table = read_parquet_if_there(chunk, remove=spool, columns=["key"])
+            if table is None:
                 raise SourceError(
                     f"{chunk} is gone, so the run's rows cannot be told from new ones: "
                     "restore it, or start another run in another output folder"
                 )
-            table = pq.read_table(chunk, columns=["key"])
-            seen.append(np.array(table["key"].to_pylist(), dtype="S16"))
-            yield _chunk_file(name, chunk)
+            keys = table["key"].to_pylist()
+            seen.append(np.array(keys, dtype="S16"))
+            yield _chunk_file(name, chunk, keys)
         old = np.sort(np.concatenate(seen)) if seen else np.zeros(0, dtype="S16")
         new = (found for found in _walk(self._root) if not _among(_key(found), old))
         number = len(known)
         while batch := list(islice(new, _CHUNK)):
             name = f"images-{number:06d}"
-            write_parquet(spool / f"{name}.parquet", _listing(batch))
-            yield _chunk_file(name, spool / f"{name}.parquet")
+            listing = _listing(batch)
+            write_parquet(spool / f"{name}.parquet", listing)
+            yield _chunk_file(name, spool / f"{name}.parquet", listing["key"].to_pylist())
             number += 1
         if number == 0:
             raise SourceError(
@@ -255,7 +257,6 @@ def _plain(path: str) -> str | None:
     return path
 
 
-def _chunk_file(name: str, chunk: Path) -> SourceFile:
-    keys = pq.read_table(chunk, columns=["key"])["key"].to_pylist()
+def _chunk_file(name: str, chunk: StorePath, keys: list[bytes]) -> SourceFile:
     digest = hashlib.blake2b(b"".join(keys), digest_size=16).hexdigest()
     return SourceFile(name, len(keys), digest, str(chunk))

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 
 from curate.core import columns
 from curate.core.atomic import write_whole
+from curate.core.location import StorePath
 from curate.core.stage import Mapped, Source, SourceFile
 from curate.sources._columns import Columns, read_rows
 from curate.sources._folder import check_folder
@@ -64,7 +65,7 @@ class FolderTable(Source):
         check_folder(self._root)
         return pa.schema([*base_fields(columns.PATH), *self._extras()])
 
-    def files(self, spool: Path, known: Mapping[str, SourceFile]) -> Iterator[SourceFile]:
+    def files(self, spool: StorePath, known: Mapping[str, SourceFile]) -> Iterator[SourceFile]:
         """Yield the table, joined into the run's folder.
 
         Raises:

@@ -8,13 +8,13 @@ import json
 import tarfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import IO, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from curate.core.atomic import write_whole
+from curate.core.atomic import exists, parquet_source, write_whole
+from curate.core.location import StorePath
 from curate.core.stage import Mapped, Source, SourceFile
 from curate.sources._columns import Columns, read_rows
 from curate.sources._listing import Listed, Listing, unreadable
@@ -76,7 +76,7 @@ class PackedSource(Source):
         """
         return pa.schema([*base_fields(self._packing.place), *self._extras(None)])
 
-    def files(self, spool: Path, known: Mapping[str, SourceFile]) -> Iterator[SourceFile]:
+    def files(self, spool: StorePath, known: Mapping[str, SourceFile]) -> Iterator[SourceFile]:
         """Yield the tars: known ones first, then new ones by name; each is indexed once.
 
         Raises:
@@ -95,9 +95,11 @@ class PackedSource(Source):
             settings = (name, digest, [field.name for field in fields], self._settings())
             key = hashlib.blake2b(repr(settings).encode(), digest_size=16).hexdigest()
             index = spool / f"{key}.parquet"
-            if not index.exists():
+            if not exists(index):
                 self._write_index(listing, file, fields, index)
-            yield SourceFile(name, pq.read_metadata(index).num_rows, digest, str(index))
+            with parquet_source(index) as source:
+                rows = pq.read_metadata(source).num_rows
+            yield SourceFile(name, rows, digest, str(index))
 
     def read(self, file: SourceFile, start: int, stop: int) -> Mapped:
         """Read rows of a tar's index.
@@ -145,7 +147,7 @@ class PackedSource(Source):
         return self._packing.passed_over | text
 
     def _write_index(
-        self, listing: Listing, file: Listed, fields: Sequence[pa.Field], path: Path
+        self, listing: Listing, file: Listed, fields: Sequence[pa.Field], path: StorePath
     ) -> None:
         spooled = [pa.field(spooled_name(field.name), field.type) for field in fields]
         schema = pa.schema([*BASE, *spooled], MARK)

@@ -14,7 +14,6 @@ import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
-from pathlib import Path
 from typing import IO, Any
 
 import pyarrow as pa
@@ -22,6 +21,7 @@ import pyarrow.parquet as pq
 
 from curate.core.atomic import write_whole
 from curate.core.errors import SourceError
+from curate.core.location import StorePath
 from curate.sources._listing import unreadable
 from curate.sources._rows import NOT_UTF8, UNREADABLE_ROW, bad_utf8, kept_texts
 
@@ -102,7 +102,9 @@ def column_names(file: IO[bytes], form: Format, location: str) -> list[str]:
     return _header(lines, form, location)
 
 
-def write_spool(path: Path, file: IO[bytes], form: Format, wanted: Wanted, location: str) -> int:
+def write_spool(
+    path: StorePath, file: IO[bytes], form: Format, wanted: Wanted, location: str
+) -> int:
     """Stream a text list into a spool file, whole or not at all; return its number of rows.
 
     Args:

@@ -9,14 +9,14 @@ import threading
 import zlib
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import IO, Any, Protocol
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from curate.core.atomic import write_whole
+from curate.core.atomic import exists, write_whole
+from curate.core.location import StorePath
 from curate.sources._listing import Listed, Listing, local_path, open_location, unreadable
 
 _BATCH_ROWS = 4096
@@ -249,7 +249,7 @@ def arrow_reader(file: Any) -> Any:
     return pa.ipc.open_stream(source)
 
 
-def as_table(listing: Listing, file: Listed, spool: Path, key: str) -> str:
+def as_table(listing: Listing, file: Listed, spool: StorePath, key: str) -> str:
     """Return where a Parquet or Arrow list can be read at random: itself, or a copy in ``spool``.
 
     Gzipped files are unpacked; Arrow streams, which can only be read from the start, are
@@ -269,7 +269,7 @@ def as_table(listing: Listing, file: Listed, spool: Path, key: str) -> str:
             if not (zipped or stream):
                 return file.location
             copy = spool / f"{key}{'.parquet' if parquet or stream else '.arrow'}"
-            if not copy.exists():
+            if not exists(copy):
                 write_whole(copy, functools.partial(_copy_stream if stream else _copy, raw))
         except (EOFError, zlib.error, gzip.BadGzipFile, pa.ArrowException) as error:
             raise unreadable(file.location, error) from error

@@ -16,6 +16,7 @@ from pydantic import Field
 from curate.core.checksums import file_digest
 from curate.core.config import SourceConfig
 from curate.core.errors import SourceError
+from curate.core.location import StorePath
 from curate.core.stage import Mapped, Source, SourceFile
 from curate.sources._downloaded import downloaded_tars
 
@@ -81,7 +82,7 @@ class DataCompPool(Source):
         self._listed()
         return schema
 
-    def files(self, spool: Path, known: Mapping[str, SourceFile]) -> Iterator[SourceFile]:
+    def files(self, spool: StorePath, known: Mapping[str, SourceFile]) -> Iterator[SourceFile]:
         """Yield the tars: known ones first, then new ones by name.
 
         Raises:

@@ -9,7 +9,7 @@ import tempfile
 import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import IO, Any, Literal
 
 import pyarrow as pa
@@ -17,8 +17,10 @@ import pyarrow.parquet as pq
 from pydantic import Field, field_validator
 
 from curate.core import columns
+from curate.core.atomic import exists
 from curate.core.config import SourceConfig
 from curate.core.errors import SourceError
+from curate.core.location import StorePath
 from curate.core.stage import Mapped, Source, SourceFile
 from curate.sources._columns import (
     Columns,
@@ -109,7 +111,7 @@ class UrlList(Source):
         extras = [pa.field(extra_name(name), kind) for name, kind in wanted.extras.items()]
         return pa.schema([*base_fields(columns.URL), *extras])
 
-    def files(self, spool: Path, known: Mapping[str, SourceFile]) -> Iterator[SourceFile]:
+    def files(self, spool: StorePath, known: Mapping[str, SourceFile]) -> Iterator[SourceFile]:
         """Yield the list's files: known ones first, then new ones by name.
 
         Raises:
@@ -157,7 +159,7 @@ class UrlList(Source):
         return self._columns
 
     def _registered(
-        self, listing: Listing, file: Listed, digest: str, wanted: Columns, spool: Path
+        self, listing: Listing, file: Listed, digest: str, wanted: Columns, spool: StorePath
     ) -> SourceFile:
         form = text_format(file.name, self._config)
         settings = (file.name, digest, *((form, wanted) if form else ()))
@@ -165,9 +167,10 @@ class UrlList(Source):
         if form is None:
             location = as_table(listing, file, spool, key)
         else:
-            location = str(spool / f"{key}.parquet")
-            if not Path(location).exists():
-                _spool(listing, file, form, wanted, Path(location))
+            copy = spool / f"{key}.parquet"
+            if not exists(copy):
+                _spool(listing, file, form, wanted, copy)
+            location = str(copy)
         table = open_table(location)
         try:
             if form is None:
@@ -178,7 +181,7 @@ class UrlList(Source):
             table.close()
 
 
-def _spool(listing: Listing, file: Listed, form: Format, wanted: Columns, path: Path) -> None:
+def _spool(listing: Listing, file: Listed, form: Format, wanted: Columns, path: StorePath) -> None:
     if form.kind != "jsonl":
         with listing.open(file) as opened:
             names = column_names(opened, form, file.location)

@@ -6,7 +6,6 @@ import hashlib
 import itertools
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import astuple, dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
@@ -14,6 +13,7 @@ import torch.distributed
 from torch.utils.data import IterableDataset, get_worker_info
 
 from curate.core.errors import StoreError
+from curate.core.location import StorePath, store_path
 from curate.core.samples import Sample, Samples, TextsConfig
 from curate.core.selection import Selection
 from curate.core.table import CommittedTable
@@ -230,7 +230,7 @@ def _with_worker(rank: Reader) -> Reader:
 
 
 def stream(
-    run: str | Path,
+    run: str | StorePath,
     selection: str = "default",
     *,
     per: Literal["text", "image"] = "text",
@@ -248,7 +248,7 @@ def stream(
     """Open a finished run's selection as a torch ``IterableDataset``.
 
     Args:
-        run: the run's folder.
+        run: the run's folder; a path, or a URL such as ``s3://bucket/run``.
         selection: which of its selections.
         per: ``text`` for a sample for each selected text, ``image`` for a sample an image.
         texts: ``all`` selected texts of an image, the ``best`` by ``best_by``, or a ``sample`` of
@@ -279,14 +279,14 @@ def stream(
     reader = None if rank is None or world is None else Reader(rank, world)
     if reader is not None and not 0 <= reader.rank < reader.world:
         raise ValueError(f"rank {rank} is none of {world}: ranks count from 0")
-    table = CommittedTable.open(Path(run))
+    table = CommittedTable.open(store_path(run))
     config = TextsConfig(
         texts=texts,
         best_by=best_by,
         weights=dict(weights or {}),
         seed=seed if texts == "sample" else 0,
     )
-    samples = Samples(table, Selection.open(Path(run), selection), config, per)
+    samples = Samples(table, Selection.open(store_path(run), selection), config, per)
     return SelectionStream(
         samples, Order(shuffle, seed, mix, even), transform=transform, reader=reader
     )

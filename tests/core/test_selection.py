@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from curate.core import selection as selection_module
 from curate.core.errors import LawError, StoreError
 from curate.core.selection import SELECTION_FILE, Selection, list_selections, select
 from curate.core.stage import Selector
@@ -164,6 +165,39 @@ def test_a_kill_in_the_middle_leaves_no_selection_and_no_trace_in_the_next(tmp_p
     selection, _ = select(table, Least(0.5), {}, name="default")
     assert chosen(table, selection) == ["a", "f"]
     assert [path.name for path in (tmp_path / "selections").iterdir()] == ["default"]
+    assert len(list((tmp_path / "decisions").iterdir())) == 1
+
+
+def test_a_name_that_comes_and_goes_keeps_each_selection_once(tmp_path: Path) -> None:
+    table = commit_table(tmp_path, TABLE)
+    for limit in (0.5, 0.15, 0.5, 0.15, 0.5):
+        select(table, Least(limit), {"limit": limit}, name="default")
+    kept = {n: chosen(table, Selection.open(tmp_path, n)) for n in list_selections(table.store)}
+    assert kept == {"default": ["a", "f"], "default-1": ["a", "f"], "default-2": ["a", "c", "f"]}
+    assert len(list((tmp_path / "decisions").iterdir())) == 2
+
+
+def test_a_kill_between_keeping_the_old_selection_and_the_new_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = commit_table(tmp_path, TABLE)
+    select(table, Least(0.5), {"limit": 0.5}, name="default")
+    real = selection_module.write_json
+
+    def killed(path: Path, value: Any) -> int:
+        if path.parent.name == "default":
+            raise KeyboardInterrupt
+        return real(path, value)
+
+    monkeypatch.setattr(selection_module, "write_json", killed)
+    with pytest.raises(KeyboardInterrupt):
+        select(table, Least(0.15), {"limit": 0.15}, name="default")
+    monkeypatch.undo()
+    assert chosen(table, Selection.open(tmp_path, "default")) == ["a", "f"]
+    select(table, Least(0.15), {"limit": 0.15}, name="default")
+    assert list_selections(table.store) == ["default", "default-1"]
+    assert chosen(table, Selection.open(tmp_path, "default")) == ["a", "c", "f"]
+    assert chosen(table, Selection.open(tmp_path, "default-1")) == ["a", "f"]
 
 
 def test_a_damaged_selection_is_said(tmp_path: Path) -> None:
