@@ -37,7 +37,9 @@ from tests.recipes import (
     write_recipe,
 )
 
-COMMANDS = ("run", "plan", "status", "select", "export", "pretrain", "evaluate", "list")
+COMMANDS = (
+    *("run", "plan", "status", "select", "export", "pretrain", "evaluate", "bootstrap", "list"),
+)
 
 
 @pytest.fixture(scope="module", autouse=True)

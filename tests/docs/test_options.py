@@ -12,6 +12,7 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
+from curate.bootstrap_config import BootstrapConfig
 from curate.core import columns
 from curate.core.config import FrozenConfig
 from curate.core.families import FAMILIES, Kind, kinds
@@ -26,6 +27,7 @@ from tests.docs.pages import ROOT, Section, sections
 
 RECIPES = sections("docs/recipes.md")
 PRETRAIN = sections("docs/pretrain.md")
+BOOTSTRAP = sections("docs/bootstrap.md")
 KINDS = [
     kind
     for family in FAMILIES
@@ -48,6 +50,7 @@ NAMED: list[tuple[Mapping[str, Section], str, type[FrozenConfig]]] = [
     (PRETRAIN, "pretrain.optim", pretrain.OptimConfig),
     (PRETRAIN, "pretrain.teacher", pretrain.TeacherConfig),
     (PRETRAIN, "pretrain.final", pretrain.FinalConfig),
+    (BOOTSTRAP, "bootstrap", BootstrapConfig),
 ]
 MISSING = object()
 
