@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -24,6 +25,7 @@ from curate.pretrain.sections import (
     TeacherConfig,
     TextsConfig,
     TextStart,
+    one_length,
 )
 
 __all__ = [
@@ -72,6 +74,8 @@ class PretrainConfig(FrozenConfig):
             makes them.
         optim: optimizer and schedule.
         epochs: passes over the pictures; each pass takes one text of each.
+        steps: optimizer steps instead, over as many passes as they take, the last in part: so
+            trainings on sets of different size are compared at equal cost.
         final: a last stage on the best pictures, or none.
         batch_size: pairs per step; ITC and ITM find their negatives among them.
         accumulate: parts into which a step's batch is cut to need less memory. Losses that judge
@@ -98,7 +102,8 @@ class PretrainConfig(FrozenConfig):
     teacher: TeacherConfig | None = None
     queue: int = Field(0, ge=0, le=10_000_000)
     optim: OptimConfig = OptimConfig()
-    epochs: int = Field(ge=1, le=100_000)
+    epochs: int | None = Field(None, ge=1, le=100_000)
+    steps: int | None = Field(None, ge=1, le=1_000_000_000)
     final: FinalConfig | None = None
     batch_size: int = Field(64, ge=2, le=65_536)
     accumulate: int = Field(1, ge=1, le=4096)
@@ -126,7 +131,8 @@ class PretrainConfig(FrozenConfig):
     def _fits_together(self) -> PretrainConfig:
         if all(objective.from_epoch > 0 for objective in self.objectives):
             raise ValueError("no objective counts in the first epoch: one needs 'from_epoch: 0'")
-        late = [o.kind for o in self.objectives if o.from_epoch >= self.epochs]
+        one_length(self.epochs, self.steps)
+        late = [o.kind for o in self.objectives if o.from_epoch >= (self.epochs or math.inf)]
         if late:
             raise ValueError(f"{late[0]!r} would begin after the last of {self.epochs} epochs")
         if self.data.cache == "image_tokens" and self.optim.image_lr_scale > 0:

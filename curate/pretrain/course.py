@@ -6,13 +6,14 @@ and falls by itself. A step's number says everything, so a training goes on from
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from curate.core.errors import SourceError
 from curate.pretrain.batch import TextBatch, epoch_batches, num_batches
-from curate.pretrain.config import PretrainConfig
+from curate.pretrain.config import FinalConfig, PretrainConfig
 from curate.pretrain.data import PairSource
 from curate.pretrain.mixing import Sample, samples
 from curate.pretrain.optim import rate_factor
@@ -27,8 +28,9 @@ class Phase:
 
     Attributes:
         samples: what an epoch passes over.
-        epochs: how often.
+        epochs: how often, the last perhaps in part.
         epoch_steps: steps of one pass.
+        steps: of all passes.
         lr: the highest rate.
         first_step: number of the first step.
         first_epoch: number of the first epoch.
@@ -37,14 +39,10 @@ class Phase:
     samples: list[Sample]
     epochs: int
     epoch_steps: int
+    steps: int
     lr: float
     first_step: int
     first_epoch: int
-
-    @property
-    def steps(self) -> int:
-        """Steps of the phase."""
-        return self.epochs * self.epoch_steps
 
 
 @dataclass(frozen=True)
@@ -92,10 +90,10 @@ class Course:
         """
         self.recipe, self.source, self.tokenizer = recipe, source, tokenizer
         self.max_tokens = max_tokens
-        self.phases = [self._phase(usable, recipe.epochs, recipe.optim.lr)]
+        self.phases = [self._phase(usable, recipe, recipe.optim.lr)]
         if recipe.final is not None:
             best = best_pictures(source.best_scores(), usable, recipe.final.share)
-            self.phases.append(self._phase(best, recipe.final.epochs, recipe.final.lr, after=True))
+            self.phases.append(self._phase(best, recipe.final, recipe.final.lr, after=True))
         self.steps = sum(phase.steps for phase in self.phases)
         self.epochs = sum(phase.epochs for phase in self.phases)
 
@@ -114,7 +112,8 @@ class Course:
                     texts=self.recipe.data.texts,
                     skip=skip,
                 )
-                for place, batch in enumerate(batches, start=skip):
+                left = phase.steps - epoch * phase.epoch_steps - skip
+                for place, batch in enumerate(itertools.islice(batches, left), start=skip):
                     yield self._step(phase, epoch, place, batch)
 
     def _step(self, phase: Phase, epoch: int, place: int, batch: TextBatch) -> Step:
@@ -129,7 +128,14 @@ class Course:
             batch=batch,
         )
 
-    def _phase(self, pictures: list[int], epochs: int, lr: float, *, after: bool = False) -> Phase:
+    def _phase(
+        self,
+        pictures: list[int],
+        length: PretrainConfig | FinalConfig,
+        lr: float,
+        *,
+        after: bool = False,
+    ) -> Phase:
         texts = self.recipe.data.texts
         counts = self.source.num_texts() if texts.mixing == "concatenate" else None
         chosen = samples(pictures, counts, texts)
@@ -140,10 +146,12 @@ class Course:
                 + (" (the final stage's share is too small)" if after else "")
             )
         before = self.phases[0] if after else None
+        steps = length.steps or (length.epochs or 0) * epoch_steps
         return Phase(
             samples=chosen,
-            epochs=epochs,
+            epochs=-(-steps // epoch_steps),
             epoch_steps=epoch_steps,
+            steps=steps,
             lr=lr,
             first_step=before.steps if before else 0,
             first_epoch=before.epochs if before else 0,

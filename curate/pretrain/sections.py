@@ -224,11 +224,28 @@ class FinalConfig(FrozenConfig):
     """A last stage on the small best set, as SVD and Emu do.
 
     Attributes:
-        epochs: passes over the best pictures, after the recipe's epochs.
+        epochs: passes over the best pictures, after the recipe's own course.
+        steps: optimizer steps instead.
         share: of the pictures, those whose best text scored highest.
         lr: highest learning rate of this stage; it rises and falls by itself.
     """
 
-    epochs: int = Field(ge=1, le=100_000)
+    epochs: int | None = Field(None, ge=1, le=100_000)
+    steps: int | None = Field(None, ge=1, le=1_000_000_000)
     share: float = Field(gt=0, le=1)
     lr: float = Field(gt=0, le=1)
+
+    @model_validator(mode="after")
+    def _has_a_length(self) -> FinalConfig:
+        one_length(self.epochs, self.steps)
+        return self
+
+
+def one_length(epochs: int | None, steps: int | None) -> None:
+    """Check that a course is given in epochs or in steps.
+
+    Raises:
+        ValueError: in both, or in neither.
+    """
+    if (epochs is None) == (steps is None):
+        raise ValueError("give 'epochs' or 'steps', one of them")

@@ -3,6 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from curate.core.errors import SourceError
 from curate.core.pairs import ListSource, Pair
@@ -69,3 +70,19 @@ def test_the_best_are_ranked_by_score_and_then_by_place() -> None:
 def test_a_final_stage_without_a_batch_is_refused() -> None:
     with pytest.raises(SourceError, match="share is too small"):
         course(final={**FINAL, "share": 0.01})
+
+
+def test_steps_end_the_course_in_the_middle_of_an_epoch() -> None:
+    by_epochs, by_steps = course(epochs=3), course(epochs=None, steps=7)
+    whole, cut = list(by_epochs.from_step(0)), list(by_steps.from_step(0))
+    assert [step.number for step in cut] == list(range(7))
+    assert by_steps.steps == 7
+    assert [step.batch.indices for step in cut] == [step.batch.indices for step in whole[:7]]
+    assert cut[-1].lr < whole[6].lr  # the rate falls to its end within them
+    assert [step.number for step in by_steps.from_step(5)] == [5, 6]
+
+
+@pytest.mark.parametrize("length", [{"epochs": 2, "steps": 7}, {"epochs": None, "steps": None}])
+def test_a_course_has_one_length(length: dict[str, int | None]) -> None:
+    with pytest.raises(ValidationError, match="give 'epochs' or 'steps'"):
+        recipe(**length)
