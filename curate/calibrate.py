@@ -201,9 +201,10 @@ def _print_choice(console: Console, report: Report) -> None:
     if measure is None:
         return
     if found.chosen is None:
-        console.print(
-            f"no threshold reaches a {measure} of {value:g}: the best is {found.best:.3f}"
-        )
+        best = f"the best is {found.best:.3f}"
+        if math.isnan(found.best):
+            best = "all texts score like canaries, so none can be called right"
+        console.print(f"no threshold reaches a {measure} of {value:g}: {best}")
         return
     assert found.threshold is not None
     low, high = found.threshold.low, found.threshold.high

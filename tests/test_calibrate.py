@@ -117,6 +117,16 @@ def test_what_cannot_be_reached_is_said_with_an_exit_code(run: Path, tmp_path: P
     assert json.loads(curate(*arguments, "--json").stdout)["best"] == 2 / 3
 
 
+def test_texts_that_score_like_canaries_cannot_be_told_apart(tmp_path: Path) -> None:
+    table = commit_table(tmp_path, [[Row([Text(str(n), 0.01 * n)]) for n in range(40)]])
+    plant_canaries(table, [0.5 + 0.01 * n for n in range(40)])
+    result = curate("calibrate", tmp_path, "--recall", "0.9")
+    assert result.exit_code == 1
+    assert "all texts score like canaries" in result.output
+    facts = json.loads(curate("calibrate", tmp_path, "--recall", "0.9", "--json").stdout)
+    assert (facts["best"], facts["select"]) == (None, None)
+
+
 def test_few_canaries_are_pointed_out(tmp_path: Path) -> None:
     table = commit_table(tmp_path, [[Row([Text("a", 0.9)]), Row([Text("b", 0.2)])]])
     plant_canaries(table, [0.1, 0.2, 0.3])

@@ -89,7 +89,8 @@ class Calibration:
         chosen: the threshold that was asked for; None where none was, or none reaches it.
         threshold: the interval of the chosen threshold; None like ``chosen``.
         reached: share of the resamplings in which any threshold reached what was asked for.
-        best: the greatest precision or recall (whichever was asked for) that any threshold has.
+        best: the greatest precision or recall (whichever was asked for) that any threshold has;
+            NaN where none can be told (the recall of texts that all score like canaries).
     """
 
     evidence: Literal["canaries", "labels"]
@@ -191,7 +192,8 @@ def _calibration(
     index = _first_reaching(getattr(curves, measure)[None], measure, value)[0]
     many = _first_reaching(getattr(draws, measure), measure, value)
     reached = many >= 0
-    best = float(np.nanmax(getattr(curves, measure)))
+    known = getattr(curves, measure)[~np.isnan(getattr(curves, measure))]
+    best = float(known.max()) if len(known) else float("nan")
     chosen = None if index < 0 else _point(cuts, int(index), curves, draws)
     threshold = None
     if chosen is not None and reached.any():

@@ -75,6 +75,9 @@ def test_texts_that_are_all_wrong_are_seen_to_be() -> None:
 def test_scores_that_are_all_the_same_promise_nothing() -> None:
     found = from_canaries(np.ones(50), np.ones(20), "precision", 0.5)
     assert (found.noise.value, found.chosen, found.best) == (1.0, None, 0.0)
+    recall = from_canaries(np.ones(50), np.ones(20), "recall", 0.5)
+    assert recall.chosen is None
+    assert np.isnan(recall.best)
 
 
 def test_that_no_canary_passes_is_no_proof_that_none_would() -> None:
