@@ -62,7 +62,6 @@ def _brings_its_own(checkpoint: Checkpoint) -> bool:
 
 def _assembled(checkpoint: Checkpoint, model_type: str) -> Any:
     import transformers
-    from transformers import AutoImageProcessor
     from transformers.models.auto.processing_auto import PROCESSOR_MAPPING_NAMES
 
     named = (str(one.get("processor_class")) for one in _said(checkpoint))
@@ -74,9 +73,7 @@ def _assembled(checkpoint: Checkpoint, model_type: str) -> Any:
     said, _ = stills.get_processor_dict(checkpoint.folder)
     parts: dict[str, Any] = {
         "tokenizer": load_tokenizer(checkpoint),
-        "image_processor": AutoImageProcessor.from_pretrained(
-            checkpoint.folder, backend="pil", local_files_only=True, trust_remote_code=False
-        ),
+        "image_processor": _pillows(checkpoint),
         "video_processor": _NoVideos(),
     }
     unknown = sorted(set(stills.get_attributes()) - set(parts))
@@ -84,6 +81,27 @@ def _assembled(checkpoint: Checkpoint, model_type: str) -> Any:
         raise ValueError(f"{name} also needs {', '.join(unknown)}")
     processor = stills.from_args_and_dict([parts[one] for one in stills.get_attributes()], said)
     return processor[0] if isinstance(processor, tuple) else processor
+
+
+def _pillows(checkpoint: Checkpoint) -> Any:
+    """Load the image processor that resizes with Pillow.
+
+    Its class is asked for by name where the checkpoint names one: older transformers have no Auto
+    class without torchvision.
+    """
+    import transformers
+
+    said = [one.get("image_processor") or one for one in _said(checkpoint)]
+    named = (str(one.get("image_processor_type")) for one in said)
+    pillows = (f"{one.removesuffix('Fast').removesuffix('Pil')}Pil" for one in named)
+    found = next((one for one in pillows if hasattr(transformers, one)), None)
+    if found is not None:
+        return getattr(transformers, found).from_pretrained(
+            checkpoint.folder, local_files_only=True
+        )
+    return transformers.AutoImageProcessor.from_pretrained(
+        checkpoint.folder, backend="pil", local_files_only=True, trust_remote_code=False
+    )
 
 
 class _NoVideos(dict[str, Any]):
