@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from curate.core.atomic import child_names, read_bytes, remove, write_json, write_new
-from curate.core.errors import RunLocked, StoreError
+from curate.core.errors import RunLocked, StorageFull, StoreError
 from curate.core.failpoints import reach
 from curate.core.location import StorePath
 from curate.core.objects import modified
@@ -116,7 +116,13 @@ class _Keeper(threading.Thread):
         self.join()
         with contextlib.suppress(OSError, StoreError):  # else it expires
             if not self.lost and not self._is_lost():
-                write_json(self._mine.path, {**self._mine.facts, "released": True})
+                self._release()
+
+    def _release(self) -> None:
+        try:
+            write_json(self._mine.path, {**self._mine.facts, "released": True})
+        except StorageFull:
+            remove(self._mine.path)
 
 
 def _take(root: StorePath) -> tuple[_Lease, bool]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from curate.core.atomic import read_json
@@ -73,11 +73,15 @@ class Totals:
             None when there are none, or the file is damaged: it is made again from the commits.
         """
         try:
-            return cls.from_json(read_json(path))
-        except (FileNotFoundError, StoreError, TypeError):
+            value = read_json(path)
+            return cls.from_json(value) if value.keys() == _NAMES else None
+        except (FileNotFoundError, StoreError, TypeError, AttributeError):
             return None
 
     @property
     def num_dropped(self) -> int:
         """Rows in the ledger."""
         return count_rows(self.dropped)
+
+
+_NAMES = {one.name for one in fields(Totals)}
