@@ -57,3 +57,19 @@ def test_listings_do_not_grow_with_the_partitions(tmp_path: Path, s3: S3Server) 
         lease = sum("lease" in path for _, path, _ in s3.requests[since:] if "list-type" in path)
         counts.append(s3.count(since)["LIST"] - lease)
     assert counts[0] == counts[1]
+
+
+def test_what_a_selection_costs(tmp_path: Path, place: str, s3: S3Server) -> None:
+    picture_folder(tmp_path / "pictures", PICTURES)
+    path = write_recipe(tmp_path / "r.yaml", folder_recipe(tmp_path, output=place))
+    assert curate("run", path).exit_code == 0
+    since = len(s3.requests)
+    chosen = curate(
+        *("select", place, "--kind", "threshold", "--name", "half"),
+        *("--set", "column=letters_itm", "--set", "min=0.5"),
+    )
+    assert chosen.exit_code == 0
+    name = "part-00000001."
+    # two legs, two gets each; the rows counted and the texts counted apart
+    found = Counter(method for method, at, _ in s3.requests[since:] if name in at)
+    assert found == {"PUT": 1, "GET": 9}
