@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections import deque
+from collections import defaultdict, deque
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,8 @@ from curate.engine.ray_worker import LegActor
 MAX_STARTS = 3
 #: Seconds between two looks at the cluster.
 LOOK_S = 2.0
+#: Seconds a leg may be without a worker, and no node have room for one, before others give way.
+PATIENCE_S = 20.0
 _REMOTE: Any = ray.remote(LegActor)
 
 
@@ -39,6 +41,7 @@ class Place:
         leg: index of the leg in the pass.
         claim: what the process claims.
         actor: the process; None while there is none.
+        where: object reference of the node it runs on; there as soon as a node had room.
         setup: object reference of its setup; None once that has come back.
         node: where it runs, once it is ready.
         deaths: processes in a row that died here before they were ready.
@@ -49,6 +52,7 @@ class Place:
     leg: int
     claim: Claim
     actor: Any = None
+    where: Any = None
     setup: Any = None
     node: str = ""
     deaths: int = 0
@@ -59,6 +63,11 @@ class Place:
     def ready(self) -> bool:
         """Whether it can take work."""
         return self.actor is not None and self.setup is None and not self.retiring
+
+    @property
+    def placed(self) -> bool:
+        """Whether a node had room for it."""
+        return self.where is not None and bool(ray.wait([self.where], timeout=0)[0])
 
 
 class Pools:
@@ -108,13 +117,14 @@ class Pools:
         """
         setup, place.setup = place.setup, None
         try:
-            said = ray.get(setup)
-        except RayError as error:
-            self._died_starting(place, error)
+            error = ray.get(setup)
+            place.node = ray.get(place.where)
+        except RayError as died:
+            self._died_starting(place, died)
             return
-        if isinstance(said, CurateError):
-            raise said
-        place.node, place.deaths = said, 0
+        if isinstance(error, CurateError):
+            raise error
+        place.deaths = 0
 
     def lost(self, place: Place) -> bool:
         """Take note that a ready worker does not answer; returns whether its node still does.
@@ -191,9 +201,16 @@ class Pools:
                     self.places.remove(place)
             for _ in range(self._target(leg) - len(mine)):
                 self.places.append(Place(leg, size))
-        for place in self.places:
-            if place.actor is None:
-                self._start(place)
+            for place in mine:  # asked for when the cluster had more
+                if not place.ready and place.claim.num_cpus > size.num_cpus and not place.placed:
+                    self._end(place)
+        empty = [place for place in self.places if place.actor is None]
+        # what needs most comes first, before the small ones have taken a part of every node
+        for place in sorted(empty, key=lambda place: self._appetite(place.leg), reverse=True):
+            self._start(place)
+
+    def _appetite(self, leg: int) -> tuple[float, float]:
+        return self._sizes[leg].num_gpus, self._sizes[leg].num_cpus
 
     def _start(self, place: Place) -> None:
         place.claim = claim = self._sizes[place.leg]
@@ -208,6 +225,7 @@ class Pools:
         if claim.memory_bytes:
             options["memory"] = claim.memory_bytes
         place.actor = _REMOTE.options(**options).remote(self._work_ref, place.leg, str(Path.cwd()))
+        place.where = place.actor.where.remote()
         place.setup = place.actor.setup.remote()
 
     @staticmethod
@@ -215,7 +233,7 @@ class Pools:
         if place.actor is not None:
             with contextlib.suppress(RayError):  # it is gone already, or its cluster is
                 ray.kill(place.actor)
-        place.actor = place.setup = None
+        place.actor = place.where = place.setup = None
 
     def _died_starting(self, place: Place, error: RayError) -> None:
         self._end(place)
@@ -233,28 +251,41 @@ class Pools:
             ) from error
 
     def _make_room(self) -> None:
-        """Retire what stands in the way of a leg that has fewer workers than its share."""
+        """Retire what stands in the way of others, one after the other."""
         legs = range(len(self._legs))
         for leg in legs:  # GPUs have come: the workers on CPUs end with what they have in hand
             today = self._of_today(leg)
             if any(place.ready for place in today):
-                self._retire([p for p in self.places if p.leg == leg and p not in today])
-        if all(len(self._ready(leg)) >= self._target(leg) for leg in legs):
-            return
-        for leg in legs:
-            self._retire(self._ready(leg)[self._sizes[leg].workers :])
-        if all(self._ready(leg) for leg in legs):
-            return
-        for (
-            place
-        ) in self.places:  # on a cluster that shrank, claims that were made when it had more
-            if place.ready and place.claim.num_cpus > self._sizes[place.leg].num_cpus:
-                self._retire([place])
+                for place in self.places:
+                    place.retiring |= place.leg == leg and place not in today
+        long_ago = time.monotonic() - PATIENCE_S
+        waiting = [leg for leg in legs if self._alive_at[leg] < long_ago and not self._placed(leg)]
+        if waiting and not any(place.retiring for place in self.places):
+            self._give_way(waiting[0])
 
-    @staticmethod
-    def _retire(places: list[Place]) -> None:
-        for place in places:
+    def _placed(self, leg: int) -> bool:
+        return any(place.placed for place in self.places if place.leg == leg)
+
+    def _give_way(self, waiting: int) -> None:
+        """Retire a worker of another leg, for one that has none and that no node has room for.
+
+        First those that claim more than their share is today, and get smaller successors; then,
+        without successors, where most can be freed on one node. A leg's last worker stays.
+        """
+        others = [leg for leg in range(len(self._legs)) if leg != waiting]
+        for place in [place for leg in others for place in self._ready(leg)]:
+            if place.claim.num_cpus > self._sizes[place.leg].num_cpus:
+                place.retiring = True
+                return
+        spare = [place for leg in others for place in self._ready(leg)[1:]]
+        held: defaultdict[str, float] = defaultdict(float)
+        for place in spare:
+            held[place.node] += place.claim.num_cpus
+        if spare:
+            most = max(held, key=held.__getitem__)
+            place = next(place for place in spare if place.node == most)
             place.retiring = True
+            self._given_up[place.leg] += 1
 
     def _check_alive(self) -> None:
         now = time.monotonic()

@@ -47,8 +47,12 @@ class LegActor:
         """Name the leg in the dashboard and in logs."""
         return f"curate({self._name})"
 
-    def setup(self) -> CurateError | str:
-        """Build the stages and load their models; returns the node, or an error as a value."""
+    def where(self) -> str:
+        """Return the node's identity: the first answer, long before models are loaded."""
+        return str(ray.get_runtime_context().get_node_id())
+
+    def setup(self) -> CurateError | None:
+        """Build the stages and load their models; an error comes back as a value."""
         try:
             self._worker = LegWorker(self._work, self._leg)
             self._worker.setup()
@@ -56,7 +60,7 @@ class LegActor:
             return error
         except Exception:  # the boundary between a worker and the driver
             return EngineError(f"{self._name} cannot start on a worker:\n{traceback.format_exc()}")
-        return str(ray.get_runtime_context().get_node_id())
+        return None
 
     def run(self, assignment: Assignment, handed: Any) -> tuple[Any, Outcome]:
         """Take a partition through the leg: the table for the next leg, and what came of it."""

@@ -25,6 +25,7 @@ WORDS = ("a red dog", "two birds in the snow", "cats", "a small house under a tr
 
 class _Server(http.server.ThreadingHTTPServer):
     daemon_threads = True
+    request_queue_size = 128  # more than all workers ask at once, or some wait for seconds
 
     def handle_error(self, *_: Any) -> None:
         """Say nothing: clients that were killed do not listen to the end."""
@@ -98,7 +99,12 @@ def write_material(folder: Path, address: str) -> Path:
         },
         "stages": [
             {"kind": "exact"},
-            {"kind": "fetch", "resize": 64, "allow_hosts": ["127.0.0.1"], "backoff_s": 0.05},
+            {
+                **{"kind": "fetch", "resize": 64, "allow_hosts": ["127.0.0.1"]},
+                # on a busy machine, too, only what the server says decides
+                **{"timeout_s": 100, "connect_timeout_s": 50, "idle_timeout_s": 50},
+                **{"retries": 4, "backoff_s": 0.02, "host_failures": 1000},
+            },
             {"kind": "resolution", "min_side": 60},
             {"kind": "perceptual"},
             {"kind": "text_length", "min_words": 2},

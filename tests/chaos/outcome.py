@@ -53,6 +53,23 @@ def differences(left: dict[str, Any], right: dict[str, Any]) -> list[str]:
     ]
 
 
+def told(left: dict[str, Any], right: dict[str, Any]) -> str:
+    """Tell people what differs: the counts, and the ledger entries that only one run has."""
+    entries = [
+        {
+            (row["partition"], row["row"]): (row["reason"], row["detail"])
+            for row in run["ledger"].to_pylist()
+        }
+        for run in (left, right)
+    ]
+    alone = [
+        {key: one[key] for key in one if one[key] != other.get(key)}
+        for one, other in (entries, entries[::-1])
+    ]
+    counts = [run["rows"].num_rows for run in (left, right)]
+    return f"{differences(left, right)}; rows {counts}; entries of one alone {alone}"
+
+
 def check_alone(root: Path, found: dict[str, Any]) -> None:
     """Check what needs no comparison: each row once, the view is the table, nothing half-made."""
     uids = found["rows"]["uid"].to_pylist()

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from curate.core.failpoints import TRACE_VARIABLE
 from tests.chaos import command
 from tests.chaos.material import Web
-from tests.chaos.outcome import check_alone, differences, outcome
+from tests.chaos.outcome import check_alone, differences, outcome, told
 
 
 class Undisturbed(NamedTuple):
@@ -56,5 +56,5 @@ def assert_ends_well(undisturbed: Undisturbed, root: Path, *more: str) -> None:
 def assert_same(undisturbed: Undisturbed, root: Path) -> None:
     """Check that a finished run holds what the undisturbed one does."""
     found = outcome(root)
-    assert differences(found, undisturbed.found) == []
+    assert not differences(found, undisturbed.found), told(found, undisturbed.found)
     check_alone(root, found)

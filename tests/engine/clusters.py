@@ -49,7 +49,8 @@ class Node:
     def __init__(self, name: str, *arguments: str) -> None:
         self.name = name
         self._process = subprocess.Popen(
-            [RAY, "start", "--block", "--disable-usage-stats", *arguments],
+            # on a busy machine a raylet may take longer than Ray waits for it: then once more
+            ["sh", "-c", 'until "$@"; do sleep 1; done', "sh", RAY, "start", "--block", *arguments],
             env={**os.environ, NODE_VARIABLE: name},
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -90,13 +91,14 @@ class OwnCluster:
         )
         self._await_head(port)
 
-    def add(self, cpus: int) -> Node:
-        """Start a node of so many CPUs; it joins seconds later."""
-        return self._start(f"--address={self.address}", f"--num-cpus={cpus}")
+    def add(self, cpus: int, gpus: int = 0) -> Node:
+        """Start a node of so many CPUs, and GPUs in name; it joins seconds later."""
+        sizes = (f"--num-cpus={cpus}", f"--num-gpus={gpus}")
+        return self._start(f"--address={self.address}", *sizes)
 
     def _start(self, *arguments: str) -> Node:
-        sizes = (f"--object-store-memory={80 * 2**20}", "--node-ip-address=127.0.0.1")
-        node = Node(f"node{len(self.nodes)}", *arguments, *sizes)
+        common = (f"--object-store-memory={80 * 2**20}", "--node-ip-address=127.0.0.1")
+        node = Node(f"node{len(self.nodes)}", *arguments, *common, "--disable-usage-stats")
         self.nodes.append(node)
         return node
 
@@ -113,9 +115,9 @@ class OwnCluster:
     @staticmethod
     def await_cpus(cpus: int) -> None:
         """Wait until the nodes that have joined, as a driver sees them, have so many CPUs."""
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 120
         while ray.cluster_resources().get("CPU", 0) != cpus:
-            assert time.monotonic() < deadline, f"{ray.cluster_resources()} after a minute"
+            assert time.monotonic() < deadline, f"{ray.cluster_resources()} after two minutes"
             time.sleep(0.1)
 
     def kill(self) -> None:
@@ -150,6 +152,7 @@ class TracedConfig(MapConfig):
         writes_as: name of the column.
         folder: where the files are left.
         num_cpus: declared need.
+        num_gpus: share of a GPU it takes where there are some.
         sleep_s: pretended work per partition, seconds.
         until_nodes: there is work to pretend only until it ran on so many nodes.
         deaths: processes that die while they start, before one lives.
@@ -158,6 +161,7 @@ class TracedConfig(MapConfig):
     writes_as: str = "length"
     folder: Path = tuning(Path())
     num_cpus: float = 1.0
+    num_gpus: float = 0.0
     sleep_s: float = tuning(0.0)
     until_nodes: int = tuning(1_000)
     deaths: int = tuning(0)
@@ -172,7 +176,8 @@ class TracedConfig(MapConfig):
 
     @property
     def resources(self) -> Resources:
-        return Resources(num_cpus=self.num_cpus, key=self.writes_as)
+        gpus = {"num_gpus": self.num_gpus, "gpu_optional": bool(self.num_gpus)}
+        return Resources(num_cpus=self.num_cpus, key=self.writes_as, **gpus)
 
     @property
     def label(self) -> str:

@@ -132,6 +132,57 @@ def test_no_room_ends_with_a_clear_error_and_the_same_command_goes_on(tmp_path: 
     assert_as_local(plan, tmp_path / "run", tmp_path)
 
 
+def test_a_leg_without_a_worker_gets_room_from_the_others(tmp_path: Path) -> None:
+    """The node with the only worker of a leg goes; the other is full of the other leg's."""
+    plan = fake_plan(
+        FakeSourceConfig(files=(500,), partition_rows=5),
+        TracedConfig(writes_as="length", folder=tmp_path, sleep_s=0.4),
+        TracedConfig(writes_as="width", folder=tmp_path, num_cpus=3),
+    )
+    with own_cluster(head_cpus=0) as cluster:
+        first = cluster.add(cpus=4)
+        time.sleep(5)  # two that start at once may want the same ports
+        second = cluster.add(cpus=3)
+        nodes = {first.name: first, second.name: second}
+
+        def leave() -> None:
+            (name,) = nodes_used(tmp_path, "width")
+            nodes[name].kill()
+
+        at = At(20, leave)
+        result = on_ray(plan, tmp_path / "run", at, cpus=7, workers={"length": 4, "width": 1})
+        at.thread.join()
+    assert not result.quarantined
+    assert nodes_used(tmp_path, "width") == {*nodes}
+    assert_as_local(plan, tmp_path / "run", tmp_path)
+
+
+def test_a_leg_moves_to_gpus_that_join_and_waits_for_them_when_they_leave(
+    cluster: OwnCluster, tmp_path: Path
+) -> None:
+    traced = TracedConfig(folder=tmp_path, num_gpus=1, sleep_s=0.2)
+    plan = fake_plan(FakeSourceConfig(files=(2500,), partition_rows=5), traced)
+    commits: list[float] = []
+
+    class Gpus(Watcher):
+        """Adds a node with a GPU; takes it away once that alone has worked for a while."""
+
+        def committed(self, leg: LegPlan, receipt: Receipt) -> None:
+            commits.append(time.monotonic())
+            if len(commits) == 3:
+                self.node = cluster.add(cpus=1, gpus=1)
+            if len(nodes_used(tmp_path)) == 2:
+                for path in tmp_path.glob("on-length-*"):
+                    path.unlink()  # who still works leaves it again
+                self.moved = len(commits)
+            if len(commits) == getattr(self, "moved", 10**6) + 20:
+                assert nodes_used(tmp_path) == {self.node.name}  # the CPU's worker has retired
+                self.node.kill()
+
+    with pytest.raises(EngineError, match=r"no worker .* 1 GPUs .* has 1 CPUs and 0 GPUs"):
+        on_ray(plan, tmp_path / "run", Gpus(), cpus=1, start_timeout_s=8)
+
+
 def test_a_worker_that_dies_while_it_starts_is_tried_again(
     cluster: OwnCluster, tmp_path: Path
 ) -> None:
