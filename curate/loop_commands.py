@@ -24,10 +24,10 @@ def bootstrap_command(
     from rich.console import Console
 
     from curate.bootstrap import bootstrap, table_of
-    from curate.bootstrap_config import load_bootstrap
+    from curate.loop_config import BootstrapConfig, load_loop
     from curate.terminal import Terminal
 
-    config = load_bootstrap(recipe, output=output, sets=sets)
+    config = load_loop(BootstrapConfig, recipe, output=output, sets=sets)
     console = Console(stderr=as_json, soft_wrap=True, markup=False, emoji=False)
     console.print(f"{config.name}: {recipe} -> {config.output}", style="bold", highlight=False)
     with Terminal(console) as terminal:

@@ -12,10 +12,10 @@ import pytest
 import yaml
 
 from curate.bootstrap import bootstrap, table_of
-from curate.bootstrap_config import load_bootstrap
 from curate.core.errors import RecipeError, StoreError
 from curate.core.selection import list_selections
 from curate.core.store import RunStore
+from curate.loop_config import BootstrapConfig, load_loop
 from curate.outcome import Reporter
 from tests.pretrain.scenes import COLOURS, SHAPES, recipe, scene
 from tests.recipes import curate
@@ -136,7 +136,7 @@ def test_every_round_has_models_and_figures_of_its_own(done: Path) -> None:
 def test_again_trains_nothing(done: Path) -> None:
     before = weights(done / "loop")
     listener = Stopper()
-    result = bootstrap(load_bootstrap(done / "loop.yaml"), listener)
+    result = bootstrap(load_loop(BootstrapConfig, done / "loop.yaml"), listener)
     assert weights(done / "loop") == before
     assert not [line for line in listener.heard if line.startswith(("pretrain", "evaluate"))]
     assert table_of(result) == (done / "loop" / "bootstrap.md").read_text()
@@ -149,8 +149,8 @@ def test_stopped_anywhere_it_comes_to_the_same(done: Path, tmp_path: Path) -> No
     path = written(tmp_path, data)
     for word in ("raw", "captioner of round", "round 1: captioning", "texts (1)"):
         with pytest.raises(KeyboardInterrupt):
-            bootstrap(load_bootstrap(path), Stopper(word))
-    bootstrap(load_bootstrap(path), Reporter())
+            bootstrap(load_loop(BootstrapConfig, path), Stopper(word))
+    bootstrap(load_loop(BootstrapConfig, path), Reporter())
     mine, whole = weights(tmp_path / "loop"), weights(done / "loop")
     assert len(mine) == 4
     assert all(whole[name] == body for name, body in mine.items())
@@ -172,7 +172,7 @@ def test_a_recipe_that_cannot_run_says_so_before_anything_runs(
     data = yaml.safe_load((done / "loop.yaml").read_text())
     path = written(tmp_path, {**data, "output": str(tmp_path / "loop"), **changes})
     with pytest.raises(RecipeError, match=said):
-        bootstrap(load_bootstrap(path), Reporter())
+        bootstrap(load_loop(BootstrapConfig, path), Reporter())
     assert not (tmp_path / "loop").exists()
 
 
@@ -180,7 +180,7 @@ def test_trainings_take_their_pairs_from_the_loop(done: Path, tmp_path: Path) ->
     data = yaml.safe_load((done / "loop.yaml").read_text())
     data["filter"]["data"] = {"tables": [{"path": "x.parquet"}]}
     with pytest.raises(RecipeError, match=r"leave out its data\.tables"):
-        load_bootstrap(written(tmp_path, data))
+        load_loop(BootstrapConfig, written(tmp_path, data))
 
 
 def test_thresholds_need_canaries(done: Path, tmp_path: Path) -> None:
@@ -188,4 +188,4 @@ def test_thresholds_need_canaries(done: Path, tmp_path: Path) -> None:
     data["run"]["stages"][2]["canaries"] = 0
     data["rounds"] = 1
     with pytest.raises(StoreError, match="has no canaries of filter_itm"):
-        bootstrap(load_bootstrap(written(done, data)), Reporter())
+        bootstrap(load_loop(BootstrapConfig, written(done, data)), Reporter())

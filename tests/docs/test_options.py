@@ -12,7 +12,6 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
-from curate.bootstrap_config import BootstrapConfig
 from curate.core import columns
 from curate.core.config import FrozenConfig
 from curate.core.families import FAMILIES, Kind, kinds
@@ -20,6 +19,7 @@ from curate.core.pairs import TableConfig
 from curate.core.version import __version__
 from curate.engine.base import EngineConfig
 from curate.evaluate.config import EvaluateConfig
+from curate.loop_config import BootstrapConfig
 from curate.pretrain import config as pretrain
 from curate.quickstart.config import LoopbackConfig
 from curate.recipe import _SECTIONS
