@@ -13,7 +13,7 @@ import click
 
 from curate import shard_commands
 from curate.calibrate import calibrate_command
-from curate.loop_commands import bootstrap_command
+from curate.loop_commands import bootstrap_command, prove_command
 from curate.run_argument import RUN_FOLDER
 
 if TYPE_CHECKING:
@@ -294,6 +294,7 @@ main.add_command(shard_commands.validate_command)
 main.add_command(shard_commands.import_command)
 main.add_command(calibrate_command)
 main.add_command(bootstrap_command)
+main.add_command(prove_command)
 
 
 def _console(as_json: bool) -> Console:

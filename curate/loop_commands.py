@@ -45,3 +45,32 @@ def bootstrap_command(
         console.print(
             f"  curate export {config.output / 'run'} --selection {last}", highlight=False
         )
+
+
+@click.command(name="prove")
+@click.argument("recipe", type=click.Path(path_type=Path))
+@click.option("--output", type=click.Path(path_type=Path), help="The experiment's folder.")
+@click.option("--set", "sets", multiple=True, metavar="KEY=VALUE", help="Override, e.g. seeds=[0].")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON for scripts.")
+def prove_command(recipe: Path, output: Path | None, sets: Sequence[str], as_json: bool) -> None:
+    """Train on differently made sets at equal steps, several times, and compare with intervals.
+
+    The same command continues what was stopped.
+    """
+    from rich.console import Console
+
+    from curate.loop_config import ProveConfig, load_loop
+    from curate.prove import prove, table_of
+    from curate.terminal import Terminal
+
+    config = load_loop(ProveConfig, recipe, output=output, sets=sets)
+    console = Console(stderr=as_json, soft_wrap=True, markup=False, emoji=False)
+    console.print(f"{config.name}: {recipe} -> {config.output}", style="bold", highlight=False)
+    with Terminal(console) as terminal:
+        proof = prove(config, terminal)
+    if as_json:
+        click.echo(json.dumps(proof.to_json(), indent=1))
+        return
+    console.print()
+    console.print(table_of(proof), highlight=False)
+    console.print(f"written to {config.output / 'proof.md'} and proof.svg", highlight=False)

@@ -119,7 +119,8 @@ class ProveConfig(LoopConfig):
     """A controlled experiment: the same training on differently made sets, several times.
 
     Attributes:
-        arms: by name. An arm named ``raw`` is what captioner and filter come from.
+        arms: by name. ``raw`` must be one, without settings: every web text as it comes; captioner
+            and filter come from its model.
         compare: pairs of arms whose difference is estimated, the hoped-for better one first.
         seeds: of the trainings; every arm is trained with each.
         evaluate: how the models are judged, on pictures that nothing was trained on.
@@ -132,8 +133,8 @@ class ProveConfig(LoopConfig):
 
     @model_validator(mode="after")
     def _arms_are_there(self) -> ProveConfig:
-        if "raw" not in self.arms:
-            raise ValueError("one arm must be 'raw': the texts as they come")
+        if self.arms.get("raw") != ArmConfig():
+            raise ValueError("one arm must be 'raw: {}': every web text as it comes")
         named = [name for pair in self.compare for name in pair]
         named += [arm.like for arm in self.arms.values() if arm.like is not None]
         for name in named:

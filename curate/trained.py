@@ -92,7 +92,10 @@ def evaluated(config: EvaluateConfig, model: StorePath, reporter: Reporter) -> M
         return there
     reporter.step_done("evaluate", str(model))
     with fetched(model) as folder:
-        found = {**evaluate(folder, config, echo=reporter.say).as_json(), "model": str(model)}
+        found = {
+            **evaluate(folder, config, echo=reporter.say).as_json(ranks=True),
+            "model": str(model),
+        }
     write_json(output, found)
     write_json(marker, made_from)
     return found

@@ -7,7 +7,6 @@ import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -69,8 +68,8 @@ class RandomShare(Selector):
     def decide(self, texts: pa.Table) -> pa.Array:
         """Return null (selected) or ``not_drawn`` per text."""
         pairs = zip(texts["uid"].to_pylist(), texts["text"].to_pylist(), strict=True)
-        drawn = np.array([self._draw(uid, text) < self._share for uid, text in pairs], bool)
-        return pa.array(np.where(drawn, None, NOT_DRAWN).tolist(), pa.string())
+        reasons = [None if self._draw(*pair) < self._share else NOT_DRAWN for pair in pairs]
+        return pa.array(reasons, pa.string())
 
     def _draw(self, uid: str, text: str) -> float:
         said = f"share|{self._seed}|{uid}|{text}".encode()

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar
 
 import yaml
 from pydantic import ValidationError
 
 from curate.core.config import FrozenConfig
-from curate.core.errors import Problem, nearest
+from curate.core.errors import Problem, RecipeError, nearest
 from curate.core.yaml_lines import Lines, Path, dotted
 
 
@@ -52,6 +52,27 @@ def override(data: dict[str, Any], text: str) -> list[Problem]:
     except yaml.YAMLError:
         target[last] = value  # text that only looks like YAML: {output}/list.parquet
     return []
+
+
+Config = TypeVar("Config", bound=FrozenConfig)
+
+
+def validated(model: type[Config], data: Mapping[str, Any], *, label: str, at: Path = ()) -> Config:
+    """Return a config made of plain data.
+
+    Args:
+        model: its type.
+        data: its settings.
+        label: what the settings are part of, for the message.
+        at: where in it they stand.
+
+    Raises:
+        RecipeError: everything that is wrong with them.
+    """
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        raise RecipeError(label, validation_problems(error, model, at, Lines())) from error
 
 
 def validation_problems(

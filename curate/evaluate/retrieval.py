@@ -25,12 +25,29 @@ class RetrievalResult:
         t2i: by k, share of texts with their image among the k nearest images.
         num_images: pool size of t2i.
         num_texts: pool size of i2t.
+        ranks: what the recall is counted from, for intervals and comparisons.
     """
 
     i2t: dict[int, float]
     t2i: dict[int, float]
     num_images: int
     num_texts: int
+    ranks: Ranks
+
+
+@dataclass(frozen=True, eq=False)
+class Ranks:
+    """Ranks from 0: how many wrong ones come before the right one.
+
+    Attributes:
+        of_images: [I], of each image's best own text among all texts.
+        of_texts: [T], of each text's image among all images.
+        owners: [T], the image each text belongs to.
+    """
+
+    of_images: NDArray[np.int64]
+    of_texts: NDArray[np.int64]
+    owners: NDArray[np.int64]
 
 
 def retrieval(
@@ -61,4 +78,5 @@ def retrieval(
         t2i={k: float((ahead_of_text < k).mean()) for k in ks},
         num_images=len(image_embeds),
         num_texts=len(text_embeds),
+        ranks=Ranks(ahead_of_image, ahead_of_text, owners),
     )

@@ -36,9 +36,14 @@ class EvaluationResult:
     matching: MatchingResult | None = None
     captioning: CaptioningResult | None = None
 
-    def as_json(self) -> dict[str, Any]:
-        """Return the result as JSON values."""
-        return dataclasses.asdict(self)
+    def as_json(self, *, ranks: bool = False) -> dict[str, Any]:
+        """Return the result as JSON values; with every rank of the retrieval only if asked."""
+        said = dataclasses.asdict(self)
+        if self.retrieval is not None:
+            found = said["retrieval"].pop("ranks")
+            if ranks:
+                said["retrieval"]["ranks"] = {k: v.tolist() for k, v in found.items()}
+        return said
 
     def lines(self) -> list[str]:
         """Return the result for people, a line per figure."""

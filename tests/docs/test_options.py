@@ -19,7 +19,7 @@ from curate.core.pairs import TableConfig
 from curate.core.version import __version__
 from curate.engine.base import EngineConfig
 from curate.evaluate.config import EvaluateConfig
-from curate.loop_config import BootstrapConfig
+from curate.loop_config import ArmConfig, BootstrapConfig, ProveConfig
 from curate.pretrain import config as pretrain
 from curate.quickstart.config import LoopbackConfig
 from curate.recipe import _SECTIONS
@@ -28,6 +28,7 @@ from tests.docs.pages import ROOT, Section, sections
 RECIPES = sections("docs/recipes.md")
 PRETRAIN = sections("docs/pretrain.md")
 BOOTSTRAP = sections("docs/bootstrap.md")
+PROVE = sections("docs/prove.md")
 KINDS = [
     kind
     for family in FAMILIES
@@ -51,6 +52,8 @@ NAMED: list[tuple[Mapping[str, Section], str, type[FrozenConfig]]] = [
     (PRETRAIN, "pretrain.teacher", pretrain.TeacherConfig),
     (PRETRAIN, "pretrain.final", pretrain.FinalConfig),
     (BOOTSTRAP, "bootstrap", BootstrapConfig),
+    (PROVE, "prove", ProveConfig),
+    (PROVE, "Arms", ArmConfig),
 ]
 MISSING = object()
 
