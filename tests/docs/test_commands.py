@@ -119,7 +119,7 @@ def test_whole_recipes_in_the_pages_are_valid_yaml() -> None:
 
 
 def test_a_command_that_is_not_there_would_be_noticed() -> None:
-    with pytest.raises(AssertionError, match="there is no 'curate prove'"):
-        command_of(["prove", "recipe.yaml"])
+    with pytest.raises(AssertionError, match="there is no 'curate conjure'"):
+        command_of(["conjure", "recipe.yaml"])
     with pytest.raises(click.NoSuchOption):
         main.commands["run"].make_context("run", ["recipe.yaml", "--fast"])
