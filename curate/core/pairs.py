@@ -26,7 +26,8 @@ class TableConfig(FrozenConfig):
     """A table of images and captions.
 
     Attributes:
-        path: Parquet, Arrow or JSONL file, or a pattern of such; relative to the working folder.
+        path: Parquet, Arrow or JSONL file, or WebDataset shard (``.tar``), or a pattern of such;
+            relative to the working folder.
         image: column of encoded bytes, or of paths relative to the table's folder.
         captions: column of texts: a string, or a list of strings.
         uid: column that names the picture; None: the image's bytes do.
@@ -180,7 +181,13 @@ def open_tables(tables: Sequence[TableConfig]) -> PairSource:
     Raises:
         SourceError: no file, an unreadable one, a missing column, or no pictures with texts.
     """
-    source = ConcatSource([TableSource(table) for table in tables])
+    from curate.core.shard_pairs import ShardSource
+
+    opened: list[PairSource] = [
+        ShardSource(table) if table.path.endswith(".tar") else TableSource(table)
+        for table in tables
+    ]
+    source = ConcatSource(opened)
     if not len(source):
         raise SourceError(
             f"no picture with a text in {', '.join(t.path for t in tables) or 'no tables'}"

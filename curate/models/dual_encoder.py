@@ -208,7 +208,7 @@ class DualEncoder(PreTrainedModel):  # type: ignore[misc]
         self.image_projection = _projection(self.image_tower.width, size, ends=ends[0])
         self.text_projection = _projection(self.text_tower.width, size, ends=ends[1])
         self.log_logit_scale = nn.Parameter(torch.tensor(-math.log(config.start_temperature)))
-        self.bias = nn.Parameter(torch.tensor(config.start_bias))
+        self.bias = nn.Parameter(torch.tensor(float(config.start_bias)))
         self.post_init()
 
     @torch.no_grad()

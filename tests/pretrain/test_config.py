@@ -26,13 +26,24 @@ def test_a_recipe_is_read_and_survives_a_round_trip(tmp_path: Path) -> None:
     assert PretrainConfig.model_validate(recipe.model_dump(mode="json", by_alias=True)) == recipe
 
 
-SHIPPED = sorted((Path(__file__).parents[2] / "pipelines" / "pretrain").glob("*.yaml"))
+SHIPPED = sorted((Path(__file__).parents[2] / "pipelines" / "pretrain").rglob("*.yaml"))
 
 
-@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: f"{path.parent.name}/{path.stem}")
 def test_the_shipped_recipes_are_valid(path: Path) -> None:
-    assert len(SHIPPED) >= 2
-    assert load_pretrain_recipe(path).name
+    assert len(SHIPPED) >= 16
+    recipe = load_pretrain_recipe(path)
+    config = recipe.architecture.model_class().config_class
+    known = {name for c in config.__mro__ for name in vars(c).get("__annotations__", {})}
+    assert set(recipe.start.model) <= known
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: f"{path.parent.name}/{path.stem}")
+def test_a_recipe_opens_with_source_result_cost_and_command(path: Path) -> None:
+    head = path.read_text().split("\nname:")[0]
+    for word in ("Source", "Data", "Expected", "Cost", "Command"):
+        assert f"# {word}" in head, word
+    assert f"curate pretrain {path.relative_to(Path(__file__).parents[2])}" in head
 
 
 def test_all_problems_are_told_at_once_with_their_lines(tmp_path: Path) -> None:

@@ -2,16 +2,18 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from pydantic import ValidationError
 
-from curate.core.errors import RecipeError, SourceError, StoreError
+from curate.core.errors import ModelError, RecipeError, SourceError, StoreError
 from curate.core.pairs import ListSource, Pair
 from curate.evaluate.config import EvaluateConfig
 from curate.evaluate.run import evaluate
 from curate.models.med_checkpoint import load_med
+from curate.pretrain.metrics import Metrics
 from curate.pretrain.trainer import PretrainResult, pretrain
 from tests.pretrain.scenes import recipe, scenes
 
@@ -190,3 +192,72 @@ def test_a_finished_model_is_not_overwritten(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="is there already"):
         train(tmp_path / "out", seed=2)
     assert (result.model / "model.safetensors").read_bytes() == before
+
+
+def test_metrics_go_to_tensorboard_too(tmp_path: Path) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    result = train(tmp_path / "out", epochs=2, tensorboard=True)
+    events = EventAccumulator(str(tmp_path / "out" / "tensorboard"))
+    events.Reload()
+    assert {"loss", "itc", "lm", "lr", "grad_norm", "data_wait"} <= set(events.Tags()["scalars"])
+    shown = [(event.step, event.value) for event in events.Scalars("itc")]
+    assert [step for step, _ in shown] == [row["step"] for row in rows(result)]
+    assert [value for _, value in shown] == pytest.approx([row["itc"] for row in rows(result)])
+
+
+def test_a_loss_that_is_no_number_stops_the_training(tmp_path: Path) -> None:
+    metrics = Metrics(tmp_path / "metrics.jsonl", every=2, last=9)
+    about: dict[str, Any] = {"pictures": 4, "epoch": 0, "lr": 0.1, "waited_s": 0.0}
+    metrics.add(0, {"loss": torch.tensor(1.0)}, **about)
+    with pytest.raises(ModelError, match=r"the loss is nan at step 2: lower optim\.lr"):
+        metrics.add(1, {"loss": torch.tensor(torch.nan)}, **about)
+    metrics.close()
+    assert (tmp_path / "metrics.jsonl").read_text() == ""
+
+
+def test_chinese_texts_are_read_by_the_character(tmp_path: Path) -> None:
+    names = {"red": "红色", "green": "绿色", "blue": "蓝色", "yellow": "黄色"}
+    shapes = {"circle": "圆形", "square": "方形", "bar": "长条"}
+    pairs = [
+        Pair(uid, image, [f"一个{names[uid.split()[0]]}的{shapes[uid.split()[1]]}"])
+        for uid, image, *_ in scenes(4).pairs
+    ]
+    result = train(tmp_path / "out", pairs=ListSource(pairs), epochs=12, objectives=["itc"])
+    _, tokenizer = load_med(result.model)
+    assert tokenizer.tokenize("一个红色的圆形") == list("一个红色的圆形")
+    assert losses(result)[-1] < losses(result)[0] - 0.5
+
+
+def test_exports_are_named_in_the_result(tmp_path: Path) -> None:
+    from tests.pretrain.models import SETTINGS
+
+    result = train(
+        tmp_path / "out",
+        architecture="blip",
+        start={"vocabulary": 150, "model": SETTINGS["blip"][1]},
+        teacher={},
+        queue=30,
+    )
+    names = {"BlipForConditionalGeneration", "BlipForImageTextRetrieval"}
+    assert set(result.exports) == names
+    assert {path.name for path in (tmp_path / "out" / "transformers").iterdir()} == names
+    assert all((folder / "model.safetensors").is_file() for folder in result.exports.values())
+    assert set(json.loads((tmp_path / "out" / "result.json").read_text())["exports"]) == names
+
+
+def test_parts_that_do_not_fit_are_refused_before_anything_is_built() -> None:
+    for changes, said in [
+        ({"architecture": "dual_encoder"}, "'itm' needs a model that can match"),
+        ({"architecture": "dual_encodr"}, "did you mean 'dual_encoder'"),
+        ({"objectives": ["moco"]}, "'moco' needs a 'teacher'"),
+        ({"objectives": ["moco"], "teacher": {}}, "'moco' needs a 'queue'"),
+        ({"objectives": ["lm"], "teacher": {}}, "a teacher has no effect on lm"),
+        ({"queue": 9}, "give one"),
+        ({"objectives": ["mlm"], "teacher": {}, "queue": 9}, "a queue has no effect on mlm"),
+        ({"objectives": ["itc", "itc"]}, "named twice"),
+        ({"batch_size": 8, "accumulate": 5}, "a single pair"),
+        ({"start": {"vocabulary": 150, "image_size": 64}}, "'from'"),
+    ]:
+        with pytest.raises(ValidationError, match=said):
+            recipe(**changes)

@@ -29,10 +29,15 @@ class Config(ObjectiveConfig):
     kind: Literal["moco"] = "moco"
 
     def loss(self, forward: Forward) -> Tensor:
-        """Return the loss of one batch, a scalar; 0 while the queues are empty."""
+        """Return the loss of one batch, a scalar; 0 until the queues are full.
+
+        With few wrong answers or none, all embeddings would run together before there are more.
+        """
         teacher, queues = forward.teacher, forward.queues
         assert teacher is not None
         assert queues is not None
+        if len(queues) < queues.size:
+            return (forward.image_embeds + forward.text_embeds).sum() * 0.0
         same_BQ = forward.pairs.image_ids_B[:, None] == queues.image_ids[None, :]
         scale = forward.model.logit_scale
         i2t = moco_loss(
