@@ -183,7 +183,8 @@ class Loop:
         for place, model in (models or {}).items():
             data["stages"][place]["model"] = str(model)
         if captioner:
-            data["stages"][self._captioner].update(captioner)
+            said = {**data["stages"][self._captioner], **captioner}
+            data["stages"][self._captioner] = {k: v for k, v in said.items() if v is not None}
         return recipes.parse(
             {key: value for key, value in data.items() if value is not None},
             label=f"{self.config.name}, run",

@@ -92,7 +92,7 @@ class ArmConfig(FrozenConfig):
         select: selector that judges them, its ``threshold`` or ``min`` left out: it is set by the
             canaries; None keeps them all.
         like: keep a random share of the texts instead, as many as that arm keeps of its own.
-        captions: settings of the captioner that differ: other decoding, say.
+        captions: settings of the captioner that differ: other decoding, say; null takes one away.
         shared: one model, fine-tuned with the objectives of both, captions and judges.
         continued: train on from the raw model instead of anew.
         steps_scale: steps of this arm, of the others' number.
