@@ -18,7 +18,7 @@ from curate.core.errors import StoreError
 
 StorePath: TypeAlias = Path | UPath
 
-_URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://(.*)", re.DOTALL)
+_URL = re.compile(r"([A-Za-z][A-Za-z0-9+.:-]*)://(.*)", re.DOTALL)
 _LOCAL = ("file", "local")
 _READ_ONLY = ("http", "https", "data")
 _EXTRAS = {"s3": "pip install 'curate[s3]'", "s3a": "pip install 'curate[s3]'"}
@@ -44,10 +44,10 @@ def store_path(text: str | Path | UPath) -> StorePath:
     match = _URL.fullmatch(text)
     if match is None:
         return Path(text)
-    protocol = match[1].lower()
-    if protocol in _LOCAL:
+    chain, _, protocol = match[1].lower().rpartition("::")
+    if protocol in _LOCAL and not chain:
         return Path(match[2])
-    if "::" in text or protocol in _READ_ONLY:
+    if chain or protocol in _READ_ONLY:
         raise StoreError(
             f"{text} cannot hold a run: give a local folder or a folder of an object store, "
             "such as s3://bucket/run"
