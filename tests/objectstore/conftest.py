@@ -14,7 +14,7 @@ def s3() -> Iterator[S3Server]:
 
     with installed_plugin(), S3Server().running() as server:
         S3FileSystem.clear_instance_cache()
-        S3FileSystem().mkdir(BUCKET)
+        S3FileSystem().makedirs(BUCKET, exist_ok=True)  # another module may have made it
         yield server
         S3FileSystem.clear_instance_cache()
 
