@@ -179,14 +179,13 @@ def select(
     if before is not None and before["decisions"] == decisions:
         return Selection(store, name, before), False
     counts = _write_decisions(table, selector, store.decisions(decisions))
-    rows = sum(table.store.live_rows(table.nodes, number).size for number in table.partitions)
     facts = {
         "decisions": decisions,
         "settings": dict(settings),
         "summary": dict(selector.summary()),
         "table": table.fingerprint,
         **table.extent,
-        "rows": rows,
+        "rows": sum(table.num_rows().values()),
         **counts.facts(),
     }
     check_texts(
@@ -209,8 +208,8 @@ def _write_decisions(table: CommittedTable, selector: Selector, folder: StorePat
     counts = _Counts()
     with selector.ready():
         selector.prepare(lambda: (_eligible(texts)[0] for texts in table.each_texts()))
-        for number in table.partitions:
-            decisions = _decide(selector, table.texts(number), counts)
+        for number, texts in zip(table.partitions, table.each_texts(), strict=True):
+            decisions = _decide(selector, texts, counts)
             write_parquet(_part(folder, number), decisions, flush_folder=False)
     return counts
 

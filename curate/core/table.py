@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curate.core import columns
+from curate.core.ahead import in_order
 from curate.core.atomic import exists
 from curate.core.columns import list_lengths
 from curate.core.errors import StoreError, nearest
@@ -21,6 +23,8 @@ from curate.core.store import RunStore
 
 #: Columns of the flat view, a row per text; the score columns follow.
 FLAT_NAMES = ("partition", "row", "uid", "text_index", "text", "source", "model", "reason")
+#: Partitions that are read ahead from an object store.
+_AT_ONCE = 4
 _FLAT_OF = {
     "texts": "text",
     "text_sources": "source",
@@ -130,16 +134,32 @@ class CommittedTable:
             return sum(int(list_lengths(rows["texts"]).sum()) for rows in self.each_rows(["texts"]))
         return sum(receipt.texts for receipt in self.store.each_receipt(last, self._commits))
 
+    def num_rows(self) -> dict[int, int]:
+        """Return the number of finished rows of each partition, in order of their numbers."""
+        counts = in_order(
+            lambda number: self.store.live_rows(self.nodes, number).size,
+            self.partitions,
+            at_once=self._at_once,
+        )
+        return dict(zip(self.partitions, counts, strict=True))
+
     def each_rows(self, names: Iterable[str] | None = None) -> Iterator[pa.Table]:
         """Yield the finished rows, partition by partition."""
         wanted = None if names is None else list(names)
-        for number in self.partitions:
-            yield self.rows(number, wanted)
+        yield from in_order(
+            lambda number: self.rows(number, wanted), self.partitions, at_once=self._at_once
+        )
 
     def each_texts(self, names: Sequence[str] = ()) -> Iterator[pa.Table]:
         """Yield the texts, partition by partition."""
-        for number in self.partitions:
-            yield self.texts(number, names)
+        yield from in_order(
+            lambda number: self.texts(number, names), self.partitions, at_once=self._at_once
+        )
+
+    @property
+    def _at_once(self) -> int:
+        """Partitions read at once: a disk is quick to answer, an object store is not."""
+        return 1 if isinstance(self.store.root, Path) else _AT_ONCE
 
 
 def flatten_texts(rows: pa.Table, scores: Sequence[str], names: Sequence[str] = ()) -> pa.Table:

@@ -81,11 +81,7 @@ class LanceSink(Sink):
         if not same:
             write_json(view_file, {"table": table.fingerprint})
         held = _rows_held(view)
-        missing = [
-            number
-            for number in table.partitions
-            if held[number] < table.store.live_rows(table.nodes, number).size
-        ]
+        missing = [number for number, rows in table.num_rows().items() if held[number] < rows]
         for start in range(0, len(missing), self._config.batch):
             numbers = missing[start : start + self._config.batch]
             self._append(view, table, {number: held[number] for number in numbers})
@@ -117,7 +113,7 @@ class LanceSink(Sink):
     @staticmethod
     def _check(view: Any, table: CommittedTable, appended: int) -> Mapping[str, Any]:
         rows = view.count_rows()
-        expected = sum(table.store.live_rows(table.nodes, n).size for n in table.partitions)
+        expected = sum(table.num_rows().values())
         if rows != expected:
             raise StoreError(
                 f"the LanceDB view has {rows} rows and the table {expected}: remove "
