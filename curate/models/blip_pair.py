@@ -82,7 +82,8 @@ class BlipPairConfig(PreTrainedConfig):  # type: ignore[misc]
 
     def vision(self) -> BlipVisionConfig:
         """Return the image tower's config."""
-        return BlipVisionConfig(**{**(self.tower_config or {}), "image_size": self.image_size})
+        said = BlipVisionConfig(**{**(self.tower_config or {}), "image_size": self.image_size})
+        return _keeping_variance(said, self.tower_config)
 
     def text(self) -> BlipTextConfig:
         """Return the text transformer's config."""
@@ -94,7 +95,19 @@ class BlipPairConfig(PreTrainedConfig):  # type: ignore[misc]
             **{"vocab_size": self.vocab_size, "max_position_embeddings": self.max_text_tokens},
             "encoder_hidden_size": self.vision().hidden_size,
         }
-        return BlipTextConfig(**{**(self.text_config or {}), **ids, **sizes, "is_decoder": True})
+        said = BlipTextConfig(**{**(self.text_config or {}), **ids, **sizes, "is_decoder": True})
+        return _keeping_variance(said, self.text_config)
+
+
+def _keeping_variance(config: Any, said: dict[str, Any] | None) -> Any:
+    """Let new weights keep the variance where the settings say nothing of them.
+
+    The defaults are for weights that are loaded: the image tower's deviation is 1e-10, from which
+    nothing is learned.
+    """
+    if "initializer_range" not in (said or {}):
+        config.initializer_range = config.hidden_size**-0.5
+    return config
 
 
 class BlipTower(nn.Module):
@@ -141,7 +154,7 @@ class BlipPair(PreTrainedModel):  # type: ignore[misc]
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
         if isinstance(module, nn.Linear):
-            init.normal_(module.weight, mean=0.0, std=0.02)
+            init.normal_(module.weight, mean=0.0, std=module.in_features**-0.5)
             if module.bias is not None:
                 init.zeros_(module.bias)
         elif isinstance(module, nn.LayerNorm):

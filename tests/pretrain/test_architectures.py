@@ -61,6 +61,17 @@ def test_texts_and_pictures_make_a_difference(name: str) -> None:
         assert others.max() < 1 - 1e-5
 
 
+@pytest.mark.parametrize("name", sorted(SETTINGS.keys() - {"align"}))
+@torch.no_grad()
+def test_new_weights_tell_pictures_apart(name: str) -> None:
+    # a convolutional tower does so with trained norms alone, and so never begins by chance
+    torch.manual_seed(0)
+    settings = {**SETTINGS[name][1], "vocab_size": len(med_tokenizer())}
+    model = new_model(architecture(name), settings).eval()
+    images = model.project_images(model.encode_images(pixels(5)))
+    assert (images @ images.T - torch.eye(5)).max() < 0.9999
+
+
 @that_can("match")
 @torch.no_grad()
 def test_matching_reads_image_and_text(name: str) -> None:

@@ -26,9 +26,9 @@ LEAST: dict[str, tuple[float, float | None]] = {
     "clip": (0.25, None),
     "siglip": (0.05, None),
     "align": (0.50, 0.17),
-    "brivl": (0.30, 0.20),
+    "brivl": (0.30, 0.16),
     "albef": (0.30, 0.20),
-    "blip": (0.10, None),
+    "blip": (0.25, None),
     "coca": (0.30, 0.15),
 }
 

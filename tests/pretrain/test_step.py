@@ -130,21 +130,22 @@ def test_the_teacher_shares_what_is_frozen_and_ramps_up() -> None:
 
 @pytest.mark.parametrize("accumulate", [1, 2])
 def test_the_queue_takes_the_teacher_s_view_of_the_batch(accumulate: int) -> None:
-    made = recipe(objectives=["moco"], teacher={}, queue=20, accumulate=accumulate)
+    made = recipe(objectives=["moco"], teacher={}, queue=12, accumulate=accumulate)
     model = small_model("med")
     step = first_step(made)
     with torch.no_grad():
         images = model.project_images(model.encode_images(pixels(8)))
         texts = model.encode_texts(step.batch.ids_BL, step.batch.mask_BL)
     stepper, losses = stepped(made, model=model)
-    assert losses["moco"] == 0  # no negatives yet
+    assert losses["moco"] == 0  # not full yet
     queues = stepper.queues
     assert queues is not None
     torch.testing.assert_close(queues.image_embeds(images), images)
     torch.testing.assert_close(queues.text_embeds(texts), texts)
     assert torch.equal(queues.image_ids, step.batch.image_ids_B)
-    assert stepper.take(step, pixels(8, seed=1), [True] * 8)["moco"] > 0
-    assert len(queues) == 16
+    assert stepper.take(step, pixels(8, seed=1), [True] * 8)["moco"] == 0
+    assert len(queues) == 12
+    assert stepper.take(step, pixels(8, seed=2), [True] * 8)["moco"] > 0
 
 
 def test_a_queue_is_a_ring() -> None:
