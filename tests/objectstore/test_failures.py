@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import signal
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -216,3 +218,29 @@ def test_answers_are_not_remembered(root: StorePath) -> None:
     )
     assert objects.exists(root / "one.json")
     assert objects.names(root) == ["one.json"]
+
+
+_FORKS = (
+    "import os, sys\n"
+    "from curate.core.atomic import read_json\n"
+    "from curate.core.location import store_path\n"
+    "path = store_path(sys.argv[1])\n"
+    "assert read_json(path) == 7\n"
+    "child = os.fork()\n"
+    "if child == 0:\n"
+    "    os._exit(0 if read_json(path) == 7 else 1)\n"
+    "sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))\n"
+)
+
+
+def test_a_forked_process_asks_for_itself(root: StorePath) -> None:
+    """Workers of a DataLoader are forked where torch is not told otherwise."""
+    write_json(root / "seven.json", 7)
+    ended = subprocess.run(
+        [sys.executable, "-c", _FORKS, str(root / "seven.json")],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stderr
