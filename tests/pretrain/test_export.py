@@ -18,8 +18,11 @@ from transformers import (
 from curate.models.base import Writing
 from curate.models.blip import BlipCaptioner, BlipScorer
 from curate.models.checkpoints import Checkpoint
+from curate.models.clip import ClipScorer
+from curate.models.dual_scorer import DualScorer
 from curate.models.med_tokenizer import tokenize
 from curate.models.pair_model import PairModel, normalised
+from curate.models.siglip import SiglipScorer
 from tests.models.med_models import TEXTS, med_tokenizer, pixels
 from tests.pretrain.models import SETTINGS, architecture, small_model
 
@@ -124,3 +127,24 @@ def test_our_captioner_and_scorer_load_an_exported_blip(tmp_path: Path) -> None:
 def test_what_transformers_has_not_is_not_exported(name: str, tmp_path: Path) -> None:
     assert exported(name, tmp_path)[1] == {}
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("name", "network", "scorer"),
+    [("clip", "CLIPModel", ClipScorer), ("siglip", "SiglipModel", SiglipScorer)],
+)
+def test_our_scorers_load_an_exported_dual_encoder(
+    name: str, network: str, scorer: type[DualScorer], tmp_path: Path
+) -> None:
+    model, folders = exported(name, tmp_path)
+    checkpoint = Checkpoint(network, folders[network], "0" * 64)
+    loaded = scorer(checkpoint, device=torch.device("cpu"), dtype=torch.float32)
+    scored = loaded.score(pixels(3).numpy(), list(TEXTS[:3]), [2, 0, 1])
+    with torch.no_grad():
+        images = model.project_images(model.encode_images(pixels(3)))
+        texts = model.encode_texts(*tokenize(med_tokenizer(), TEXTS[:3], 20))
+    itc = (images[[2, 0, 1]] * texts).sum(1)
+    np.testing.assert_allclose(scored.numbers["itc"], itc.numpy(), atol=1e-4)
+    assert not scored.truncated.any()
+    rgb = np.random.default_rng(0).integers(0, 256, (50, 70, 3), dtype=np.uint8)
+    assert loaded.prepare(rgb).shape == (3, 32, 32)
