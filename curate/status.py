@@ -13,7 +13,7 @@ from curate.core.plan import Node
 from curate.core.selection import Selection, list_selections
 from curate.core.store import RunStore
 from curate.core.table import CommittedTable
-from curate.core.totals import Totals
+from curate.core.totals import totals_of
 
 
 def run_status(root: StorePath) -> dict[str, Any]:
@@ -53,12 +53,7 @@ def run_status(root: StorePath) -> dict[str, Any]:
 
 
 def _step(store: RunStore, node: Node) -> dict[str, Any]:
-    totals = Totals.load(store.done_file(node))
-    complete = totals is not None
-    if totals is None:
-        totals = Totals()
-        for receipt in store.each_receipt(node, store.commits(node)) if node.is_leg else ():
-            totals.add(receipt)
+    totals, complete = totals_of(store, node)
     return {
         "step": "+".join(node.stages),
         "kind": "leg" if node.is_leg else "barrier",

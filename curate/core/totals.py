@@ -11,7 +11,8 @@ from curate.core.errors import StoreError
 from curate.core.ledger import count_rows, merge_counts, subtract_counts
 from curate.core.location import StorePath
 from curate.core.notes import merge_notes
-from curate.core.store import Receipt
+from curate.core.plan import Node
+from curate.core.store import Receipt, RunStore
 
 
 @dataclass
@@ -85,3 +86,14 @@ class Totals:
 
 
 _NAMES = {one.name for one in fields(Totals)}
+
+
+def totals_of(store: RunStore, node: Node) -> tuple[Totals, bool]:
+    """Return a step's totals so far, and whether it is complete; works while the run goes on."""
+    done = Totals.load(store.done_file(node))
+    if done is not None:
+        return done, True
+    totals = Totals()
+    for receipt in store.each_receipt(node, store.commits(node)) if node.is_leg else ():
+        totals.add(receipt)
+    return totals, False
