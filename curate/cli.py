@@ -14,6 +14,7 @@ import click
 from curate import shard_commands
 from curate.calibrate import calibrate_command
 from curate.loop_commands import bootstrap_command, prove_command
+from curate.report_command import report_command
 from curate.run_argument import RUN_FOLDER
 
 if TYPE_CHECKING:
@@ -294,6 +295,7 @@ main.add_command(shard_commands.validate_command)
 main.add_command(shard_commands.import_command)
 main.add_command(calibrate_command)
 main.add_command(bootstrap_command)
+main.add_command(report_command)
 main.add_command(prove_command)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import html
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 
 from curate.core.atomic import write_whole
 from curate.core.errors import StoreError
+from curate.core.table import CommittedTable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -78,7 +79,7 @@ def make_gallery(
     chosen = _choose(texts, where)
     keys = chosen[["partition", "row"]].drop_duplicates().head(limit)
     wanted = list(keys.itertuples(index=False, name=None))
-    images = _images(run, wanted)
+    images = read_pictures(run.table, wanted)
     figures = []
     for key in wanted:
         own = texts[(texts["partition"] == key[0]) & (texts["row"] == key[1])]
@@ -123,11 +124,14 @@ def _are_rows(chosen: object) -> bool:
     return isinstance(chosen, pd.DataFrame) and {"partition", "row"} <= set(chosen.columns)
 
 
-def _images(run: RunView, wanted: list[tuple[int, int]]) -> dict[tuple[int, int], dict[str, Any]]:
+def read_pictures(
+    table: CommittedTable, wanted: Sequence[tuple[int, int]]
+) -> dict[tuple[int, int], dict[str, Any]]:
+    """Return ``image``, ``url`` and ``path``, as far as they exist, of rows by their keys."""
     found = {}
-    names = [n for n in ("image", "url", "path") if n in run.table.schema.names]
+    names = [n for n in ("image", "url", "path") if n in table.schema.names]
     for number in sorted({partition for partition, _ in wanted}):
-        rows = run.table.rows(number, names)
+        rows = table.rows(number, names)
         own = pa.array([row for partition, row in wanted if partition == number], pa.int32())
         for row in rows.filter(pc.is_in(rows["row"], own)).to_pylist():
             found[(row["partition"], row["row"])] = row
@@ -138,7 +142,7 @@ def _figure(
     row: dict[str, Any], texts: list[dict[str, Any]], scores: tuple[str, ...], side: int
 ) -> str:
     where = row.get("url") or row.get("path") or ""
-    parts = [f'<figure><img src="{_thumbnail(row["image"], side)}" alt="">']
+    parts = [f'<figure><img src="{thumbnail(row["image"], side)}" alt="">']
     for text in texts:
         numbers = ", ".join(
             f"{name} {text[name]:.2f}" for name in scores if text[name] == text[name]
@@ -154,7 +158,8 @@ def _figure(
     return "".join(parts)
 
 
-def _thumbnail(image: bytes | None, side: int) -> str:
+def thumbnail(image: bytes | None, side: int) -> str:
+    """Return a JPEG no longer than ``side`` pixels as a data URI; "" where there is no picture."""
     from PIL import Image
 
     try:
