@@ -5,6 +5,7 @@ Colours come from the page's style by class, so that they change with light and 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 
 from curate.core.columns import HUMAN, SYNTHETIC, WEB
@@ -159,13 +160,31 @@ def _cut(cut: Cut, place: float, bottom: float, *, words: bool) -> Markup:
 
 def _ticks(low: float, high: float, across: Callable[[float], float], top: float) -> list[Markup]:
     out = []
-    for step in range(_TICKS):
-        value = low + (high - low) * step / (_TICKS - 1)
+    for value in round_values(low, high):
         place = across(value)
-        side = "tick" if step == 0 else "tick end" if step == _TICKS - 1 else "tick middle"
+        side = "tick" if place < 2 * _LEFT else "tick middle"
         out.append(_line(place, top, place, top + 4, "axis"))
-        out.append(_text(place, top + 16, f"{value:.3g}", side))
+        said = _text(place, top + 16, f"{value:.6g}", side if place < _WIDTH - 16 else "tick end")
+        out.append(said)
     return out
+
+
+def round_values(low: float, high: float) -> list[float]:
+    """Return two to seven values between bounds, ascending: 1, 2 or 5 times a power of ten apart.
+
+    Args:
+        low: less than ``high``.
+        high: the other bound.
+
+    Example:
+        >>> round_values(-0.313, 0.699)
+        [-0.2, 0.0, 0.2, 0.4, 0.6]
+    """
+    power = 10.0 ** math.floor(math.log10((high - low) / _TICKS))
+    factor = next(one for one in (1, 2, 5, 10) if one * power * (_TICKS + 1) > high - low)
+    step = factor * power
+    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
+    return [round(place * step, 12) + 0.0 for place in range(first, last + 1)]
 
 
 def _line(x1: float, y1: float, x2: float, y2: float, kind: str) -> Markup:

@@ -61,7 +61,7 @@ td:has(.bar) { width: 9rem; min-width: 6rem; }
 .bar .fill { fill: var(--web); }
 .bar.stop .fill { fill: var(--stop); }
 .bar.good .fill { fill: var(--good); }
-.charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 29rem), 1fr));
+.charts { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 29rem), 1fr));
   gap: 1.25rem; align-items: start; }
 figure { margin: 0; }
 .charts figure { background: var(--sheet); border: 1px solid var(--line); border-radius: 8px;

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from curate.inspection.report_charts import bar, panels
+from curate.inspection.report_charts import bar, panels, round_values
 from curate.inspection.report_cuts import Cut
 from curate.inspection.report_html import duration, element, escaped, joined, number, share, table
 from tests.inspection.html_pages import Page
@@ -82,3 +82,25 @@ def test_a_chart_has_its_threshold_where_it_is_and_says_itself_in_words() -> Non
 )
 def test_numbers_for_people(said: str, expected: str) -> None:
     assert said == expected
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "values"),
+    [
+        (0.0, 1.0, [0.0, 0.2, 0.4, 0.6, 0.8, 1.0]),
+        (-0.313, 0.699, [-0.2, 0.0, 0.2, 0.4, 0.6]),
+        (0, 61, [0, 20, 40, 60]),
+        (-1e-7, 2e-7, [-1e-7, 0, 1e-7, 2e-7]),
+        (1e6, 1.5e6, [1e6, 1.1e6, 1.2e6, 1.3e6, 1.4e6, 1.5e6]),
+    ],
+)
+def test_an_axis_has_round_values(low: float, high: float, values: list[float]) -> None:
+    assert round_values(low, high) == pytest.approx(values)
+
+
+def test_an_axis_has_a_few_values_whatever_its_range() -> None:
+    rng = np.random.default_rng(0)
+    for low, width in zip(rng.normal(size=300), 10.0 ** rng.uniform(-6, 6, 300), strict=True):
+        values = round_values(low, low + width)
+        assert 2 <= len(values) <= 7, (low, width)
+        assert low - 1e-6 * width <= values[0] < values[-1] <= low + width * (1 + 1e-6)

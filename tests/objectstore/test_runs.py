@@ -134,6 +134,17 @@ def test_a_stream_reads_it(chain: Chain) -> None:
     assert here
 
 
+def test_a_report_reads_it_and_is_written_beside_it(chain: Chain, tmp_path: Path) -> None:
+    result = curate("report", chain.place)
+    assert result.exit_code == 0, result.output
+    assert f"written to {chain.place}/report.html" in result.output
+    page = (store_path(chain.place) / "report.html").read_text(encoding="utf-8")
+    assert page.count("data:image/jpeg;base64,") > 3
+    on_disk = tmp_path / "report.html"
+    assert curate("report", chain.disk, "--output", on_disk).exit_code == 0
+    assert on_disk.stat().st_size == pytest.approx(len(page.encode()), rel=0.02)
+
+
 def test_a_changed_recipe_redoes_its_own_legs_alone(chain: Chain, s3: S3Server) -> None:
     recipe = yaml.safe_load(chain.recipe.read_text())
     recipe["stages"][-1]["canaries"] = 0.5
