@@ -135,7 +135,7 @@ def _remarks(figures: Figures) -> list[str]:
         said.append("The run is not finished: these are the figures so far.")
     if figures.set_aside:
         said.append(
-            f"{number(figures.set_aside)} partitions were set aside after repeated failures; "
+            f"Partitions set aside after repeated failures: {number(figures.set_aside)}; "
             "curate run RECIPE --retry quarantined takes them up."
         )
     return said

@@ -34,6 +34,8 @@ from curate.inspection.report_tally import (
 _NAMED = 20
 #: A bootstrap loop's folder holds its record and, under this name, its run.
 _LOOP_FILE, _RUN_OF_A_LOOP = "bootstrap.json", "run"
+#: A page is handed on; what stands before the host of an address stays here.
+_PASSWORD = re.compile(r"://[^\s/@]+@")
 _DIGITS = re.compile(r"(\d+)")
 
 
@@ -299,7 +301,9 @@ def _canaries_rejected(table: CommittedTable, decided: Decided) -> int | None:
 
 
 def _recipe(table: CommittedTable) -> str:
+    """Return the recipe without the names and passwords of its addresses; "" where it is gone."""
     try:
-        return read_bytes(table.store.root / RECIPE_FILE).decode("utf-8", "replace")
+        text = read_bytes(table.store.root / RECIPE_FILE).decode("utf-8", "replace")
     except FileNotFoundError:
         return ""
+    return _PASSWORD.sub("://***@", text)

@@ -24,7 +24,7 @@ from curate.inspection.report_tally import floats, sources_of
 #: Pictures of each kind that are shown.
 EACH = 20
 #: Rows of the ledger that are shown of each stage and reason, and in all.
-_STOPPED_EACH, _STOPPED = 2, 40
+_STOPPED_EACH, _STOPPED = 2, 100
 
 Key = tuple[int, int]
 #: What a candidate is ranked by, then its partition and row.

@@ -46,31 +46,35 @@ def scores(figures: Figures) -> Markup | None:
 def _score(place: int, name: str, histogram: Histogram, decided: Decided) -> Markup:
     cuts = decided.cuts if name == decided.column else ()
     counts = _in_order(histogram.counts)
-    title = f"{name} by where the text came from"
-    unscored = sum(histogram.unscored.values())
+    title, edges = f"{name} by where the text came from", histogram.edges
+    unscored = sum(n for source, n in histogram.unscored.items() if source != CANARY)
     drawing = panels(
         f"score-{place}",
         title,
         counts,
-        histogram.edges,
+        edges,
         axis=name,
         cuts=cuts,
         description=_in_words(counts, histogram, cuts),
     )
-    edges = histogram.edges
     rows: list[list[str | Markup]] = [
         [f"{edges[bin_]:.3g} to {edges[bin_ + 1]:.3g}"]
         + [number(int(found[bin_])) for found in counts.values()]
         for bin_ in range(len(edges) - 1)
         if any(found[bin_] for found in counts.values())
     ]
-    caption = element("figcaption", {}, f"{number(unscored)} texts have no {name}.")
+    said = [f"Texts without {name}: {number(unscored)}."] if unscored else []
+    said += [
+        f"The threshold {cut.value:.3g} lies beyond every score."
+        for cut in cuts
+        if not edges[0] <= cut.value <= edges[-1]
+    ]
     return element(
         "figure",
         {},
         element("h3", {}, name),
         drawing,
-        caption if unscored else "",
+        element("figcaption", {}, " ".join(said)) if said else "",
         _behind("The numbers", table(title, (name, *map(label, counts)), rows)),
     )
 

@@ -61,8 +61,8 @@ class Frequent:
 
     Attributes:
         counts: by name.
-        exact: whether every name is still counted; otherwise the rarest were given up, and counts
-            of the frequent ones are at least right to within those.
+        exact: whether every name was counted from its first time on; otherwise the rarest were
+            given up now and then, and what came later was counted anew.
     """
 
     counts: Counter[str] = field(default_factory=Counter)

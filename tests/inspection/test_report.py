@@ -216,6 +216,24 @@ def test_canaries_against_the_threshold(tmp_path: Path) -> None:
     assert said in check_page(report.html).section("canaries")
 
 
+def test_a_threshold_that_no_score_comes_near_is_said_and_not_drawn(tmp_path: Path) -> None:
+    table = commit_table(tmp_path, [[Row([Text("one", 0.9)]), Row([Text("two", None)])]])
+    config = Config(column="x_itm", min=-5.0)
+    select(table, config.build(), config.model_dump(), name="default")
+    page = check_page(make_report(table).html)
+    captions = [one.text for one in page.all("figcaption")]
+    assert captions == ["Texts without x_itm: 1. The threshold -5 lies beyond every score."]
+    assert not [one for one in page.all("line") if one.attributes["class"] == "threshold"]
+
+
+def test_no_password_of_the_recipe_leaves_the_run(tmp_path: Path) -> None:
+    table = commit_table(tmp_path, [[]])
+    (tmp_path / "recipe.yaml").write_text("path: https://me:secret@lists.test/a@b.parquet\n")
+    said = check_page(make_report(table).html).section("provenance")
+    assert "secret" not in said
+    assert "path: https://***@lists.test/a@b.parquet" in said
+
+
 def test_which_selection(tmp_path: Path) -> None:
     table = commit_table(tmp_path, [[Row([Text("one", 0.9)]), Row([Text("two", 0.1)])]])
     for name, least in (("round-9", 0.0), ("round-10", 0.5)):
