@@ -108,6 +108,9 @@ footer { margin-top: 3rem; color: var(--soft); font-size: .88rem; }
   h2, h3 { break-after: avoid; }
   figure, tr, .facts div { break-inside: avoid; }
   .scroll { overflow: visible; }
+  .charts { grid-template-columns: 1fr 1fr; }
+  .chart { min-width: 0; }
+  details:not([open]) { display: none; }
   .bar, .series { print-color-adjust: exact; }
 }
 """
