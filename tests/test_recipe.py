@@ -77,7 +77,8 @@ def test_all_faults_are_reported_at_once_with_their_lines(tmp_path: Path) -> Non
         "line 13: select.itm: 'itm' is missing",
         "line 13: select.threshold: input should be less than or equal to 1, got 2",
         "line 14: sinks: 'sinks' is a list (one '- {kind: ...}' a line)",
-        "line 15: export[0].kind: there is no kind 'webdatset' (did you mean 'webdataset'?)",
+        "line 15: export[0].kind: there is no kind 'webdatset' "
+        "(did you mean 'webdataset' or 'hf_datasets'?)",
         "line 16: engine.kind: input should be 'local' or 'ray', got 'spark'",
         "line 17: evaluate.tables[0].imge: unknown key 'imge' (did you mean 'image'?)",
         "line 17: evaluate.batch_size: input should be greater than or equal to 1, got 0",
@@ -92,7 +93,7 @@ def test_the_whole_message_names_the_recipe_and_the_count(tmp_path: Path) -> Non
         recipes.load(path)
     assert str(raised.value) == (
         f"{path}: 1 problem, nothing was run\n"
-        "  line 1: source: 'source' is missing (one of: image_folder, url_list)"
+        "  line 1: source: 'source' is missing (one of: datacomp, image_folder, img2dataset, url_list, webdataset)"
     )
 
 

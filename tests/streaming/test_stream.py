@@ -107,7 +107,10 @@ def test_the_ranks_are_torch_distributeds(run: Path, tmp_path: Path) -> None:
 
 
 def test_workers_share_without_repeats(run: Path) -> None:
-    loader = DataLoader(opened(run), batch_size=4, num_workers=2)
+    # not by fork: other tests of this process have imported lance, which warns of it
+    loader = DataLoader(
+        opened(run), batch_size=4, num_workers=2, multiprocessing_context="forkserver"
+    )
     texts = [text for batch in loader for text in batch]
     assert sorted(texts) == sorted(every(run))
 
@@ -144,7 +147,9 @@ def test_after_the_end_the_next_iteration_begins_anew(run: Path) -> None:
 @pytest.mark.filterwarnings("ignore:'set_vital' is deprecated:UserWarning")  # torchdata calls it
 def test_workers_go_on_exactly_where_they_were(run: Path) -> None:
     def loader() -> Any:
-        return StatefulDataLoader(opened(run, mix=2), batch_size=3, num_workers=2)
+        return StatefulDataLoader(
+            opened(run, mix=2), batch_size=3, num_workers=2, multiprocessing_context="forkserver"
+        )
 
     whole = [tuple(batch) for batch in loader()]
     for given in (0, 1, 4, 7):
