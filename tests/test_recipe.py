@@ -93,7 +93,8 @@ def test_the_whole_message_names_the_recipe_and_the_count(tmp_path: Path) -> Non
         recipes.load(path)
     assert str(raised.value) == (
         f"{path}: 1 problem, nothing was run\n"
-        "  line 1: source: 'source' is missing (one of: datacomp, image_folder, img2dataset, url_list, webdataset)"
+        "  line 1: source: 'source' is missing "
+        "(one of: datacomp, image_folder, img2dataset, url_list, webdataset)"
     )
 
 
