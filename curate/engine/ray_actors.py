@@ -22,6 +22,7 @@ import ray
 from ray.exceptions import ActorUnavailableError, ObjectLostError, RayActorError, RayError
 from ray.util import metrics
 
+from curate.core.atomic import sweep_temporaries
 from curate.core.errors import CurateError, DeviceFailed, EngineError
 from curate.core.plan import LegPlan
 from curate.core.store import Receipt
@@ -85,6 +86,8 @@ class RayEngine(Engine):
             _Pass(work, pools, on_receipt, on_failure).drain(iter(assignments))
         finally:
             pools.stop()
+        if pools.losses:  # everything is committed: what dead workers left half-written is litter
+            sweep_temporaries(work.root / "passes")
 
     def close(self) -> None:
         """Leave the cluster; one that was started here ends."""

@@ -90,6 +90,7 @@ class Pools:
         self._next_look = 0.0
         self._born = 0
         self.places: list[Place] = []
+        self.losses = 0
 
     # -- what the loop asks --------------------------------------------------------------------
 
@@ -132,6 +133,7 @@ class Pools:
         Another takes its place at the next look. A process that is merely cut off is ended, so
         that it cannot go on beside its successor.
         """
+        self.losses += 1
         node, place.node = place.node, ""
         self._end(place)
         return any(one["NodeID"] == node and one["Alive"] for one in ray.nodes())
