@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from curate import recipe as recipes
+from curate.core import families
 from curate.core.atomic import read_json
 from curate.core.errors import Problem, RecipeError, nearest
 from curate.core.pairs import open_tables
@@ -142,7 +143,7 @@ class Loop:
         data = {key: value for key, value in settings.items() if key != "name"}
         plan = self._selector(data, table)
         said = plan.config.model_dump()
-        cut = next((key for key in _CUTS if key in said), None)
+        cut = _cut_of(data)
         score = next(iter(plan.config.reads), "")
         if cut is None or not score:
             return plan, score, None
@@ -154,9 +155,9 @@ class Loop:
 
     def _selector(self, data: Mapping[str, Any], table: CommittedTable) -> StagePlan:
         given = dict(data)
-        kind = str(given.get("kind", "")).rpartition("/")[2]
-        if kind in ("rescue",) and "min" not in given:
-            given["min"] = 0.0  # until the canaries have spoken
+        cut = _cut_of(data)
+        if cut is not None and given.get(cut) is None and _must_be_given(data, cut):
+            given[cut] = 0.0  # until the canaries have spoken
         return recipes.parse_stage(given, (), "selectors", scores=table.score_names)
 
     def _weights(self, config: PretrainConfig) -> Any:
@@ -199,6 +200,24 @@ def percent(value: float | None) -> str:
 def table_line(cells: Sequence[str]) -> str:
     """Return a row of a Markdown table."""
     return "| " + " | ".join(cells) + " |"
+
+
+def _cut_of(data: Mapping[str, Any]) -> str | None:
+    """Return the setting by which this selector cuts; None of one that ranks, or is not known."""
+    fields = _fields_of(data)
+    return next((cut for cut in _CUTS if cut in fields), None)
+
+
+def _must_be_given(data: Mapping[str, Any], cut: str) -> bool:
+    return bool(_fields_of(data)[cut].is_required())
+
+
+def _fields_of(data: Mapping[str, Any]) -> Mapping[str, Any]:
+    name = str(data.get("kind", "")).rpartition("/")[2]
+    try:
+        return families.find("selectors", name).config().model_fields
+    except families.UnknownKind:
+        return {}  # the recipe's own check says so, with the nearest names
 
 
 def _place(names: list[str], wanted: str, key: str, label: str) -> int:

@@ -8,14 +8,10 @@ from __future__ import annotations
 
 from typing import Literal
 
-import pyarrow as pa
-import pyarrow.compute as pc
 from pydantic import Field
 
 from curate.core.config import SelectorConfig
-from curate.core.stage import Selector
-
-OTHER_SOURCE = "other_source"
+from curate.core.selection_among import Among
 
 
 class Config(SelectorConfig):
@@ -29,20 +25,6 @@ class Config(SelectorConfig):
         ("web", "synthetic", "human"), min_length=1
     )
 
-    def build(self) -> BySource:
-        """Build the selector."""
-        return BySource(self)
-
-
-class BySource(Selector):
-    """Reads no score."""
-
-    def __init__(self, config: Config) -> None:
-        self._keep = pa.array(config.keep, pa.string())
-
-    def decide(self, texts: pa.Table) -> pa.Array:
-        """Return null (selected) or ``other_source`` per text."""
-        kept = pc.is_in(texts["source"], value_set=self._keep)
-        if isinstance(kept, pa.ChunkedArray):
-            kept = kept.combine_chunks()
-        return pc.if_else(kept, pa.scalar(None, pa.string()), pa.scalar(OTHER_SOURCE))
+    def build(self) -> Among:
+        """Build the selector: what a source's texts score is not looked at."""
+        return Among(None, self.keep)
