@@ -15,7 +15,6 @@ from curate.core.layout import RECIPE_FILE
 from curate.core.location import StorePath
 from curate.core.selection import Selection, list_selections
 from curate.core.table import CommittedTable, flatten_texts
-from curate.core.totals import totals_of
 from curate.inspection.report_cuts import Decided, decided_on
 from curate.inspection.report_pairs import Key, PairPicker, StoppedPicker
 from curate.inspection.report_tally import (
@@ -29,6 +28,7 @@ from curate.inspection.report_tally import (
     score_histograms,
     wanted_columns,
 )
+from curate.inspection.stage_figures import StageFigures, stage_figures
 
 #: Hosts, and languages, that are named.
 _NAMED = 20
@@ -37,23 +37,6 @@ _LOOP_FILE, _RUN_OF_A_LOOP = "bootstrap.json", "run"
 #: A page is handed on; what stands before the host of an address stays here.
 _PASSWORD = re.compile(r"://[^\s/@]+@")
 _DIGITS = re.compile(r"(\d+)")
-
-
-@dataclass(frozen=True)
-class StageFigures:
-    """What a stage did.
-
-    Attributes:
-        name: its name in the ledger.
-        rows_in: rows that reached it.
-        dropped: rows that stopped there, by reason.
-        seconds: worker time; None where none was measured (a source, a barrier's verdicts).
-    """
-
-    name: str
-    rows_in: int
-    dropped: Mapping[str, int]
-    seconds: float | None
 
 
 @dataclass(frozen=True)
@@ -207,7 +190,7 @@ def gather(table: CommittedTable, wanted: str | None = None) -> Gathered:
     for entries in table.store.ledger(table.nodes):
         stopped.add(entries)
         lost.add(hosts_of(entries["url"]))
-    stages, kept, complete = _stages(table)
+    stages, kept, complete = stage_figures(table)
     loop = _loop(table.store.root)
     figures = Figures(
         name=str(table.facts["name"]),
@@ -268,22 +251,6 @@ def _loop(root: StorePath) -> Mapping[str, Any]:
     if root.name != _RUN_OF_A_LOOP:
         return {}
     return read_json_if_there(root.parent / _LOOP_FILE) or {}
-
-
-def _stages(table: CommittedTable) -> tuple[tuple[StageFigures, ...], int, bool]:
-    """Return the stages, the rows that passed the last one, and whether all is done."""
-    found: list[StageFigures] = []
-    kept, complete = 0, True
-    for node in table.nodes:
-        totals, done = totals_of(table.store, node)
-        rows = totals.rows_in
-        others = [name for name in totals.dropped if name not in node.stages]
-        for name in (*others, *node.stages):
-            dropped = totals.dropped.get(name, {})
-            found.append(StageFigures(name, rows, dict(dropped), totals.seconds.get(name)))
-            rows -= sum(dropped.values())
-        kept, complete = totals.rows_out, complete and done
-    return tuple(found), kept, complete
 
 
 def _canaries_rejected(table: CommittedTable, decided: Decided) -> int | None:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 
 from curate.inspection.report_charts import bar, label
-from curate.inspection.report_figures import Figures, StageFigures
+from curate.inspection.report_figures import Figures
 from curate.inspection.report_html import (
     Markup,
     duration,
@@ -18,6 +18,7 @@ from curate.inspection.report_html import (
     table,
 )
 from curate.inspection.report_tally import SIDES
+from curate.inspection.stage_figures import StageFigures
 
 #: Hosts and languages that a table names.
 _NAMED = 20

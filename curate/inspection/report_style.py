@@ -1,19 +1,63 @@
 """The style of a report: calm, readable on paper and on a telephone, in light and in dark."""
 
-STYLE = """
-:root {
+_LIGHT = """
   color-scheme: light dark;
   --page: #fbfaf7; --sheet: #ffffff; --ink: #1f2328; --soft: #57606a; --line: #d9d6cf;
   --web: #1f64ad; --synthetic: #b4531a; --human: #2f7440; --canary: #6b5b95; --other: #57606a;
   --stop: #a33232; --good: #2a6f3c; --rail: #e9e6df; --warn: #fff4d6;
-}
-@media (prefers-color-scheme: dark) {
-  :root {
+"""
+
+_DARK = """
     --page: #15171a; --sheet: #1c1f23; --ink: #e8e5df; --soft: #a9afb7; --line: #383d44;
     --web: #7db4ee; --synthetic: #eda36d; --human: #86c995; --canary: #bbaae0; --other: #a9afb7;
     --stop: #f08f8f; --good: #86c995; --rail: #2c3137; --warn: #3a3118;
-  }
-}
+"""
+
+_TABLES = """
+.scroll { overflow-x: auto; max-width: 100%; }
+table { border-collapse: collapse; margin: .75rem 0; font-size: .92rem;
+  font-variant-numeric: tabular-nums; }
+caption { text-align: left; color: var(--soft); padding-bottom: .35rem; font-size: .88rem; }
+th, td { padding: .28rem .9rem .28rem 0; text-align: left; vertical-align: baseline;
+  border-bottom: 1px solid var(--line); }
+th { font-weight: 500; }
+thead th { color: var(--soft); font-size: .85rem; vertical-align: bottom; }
+th.number, td.number { text-align: right; }
+td.number { white-space: nowrap; }
+thead th.number { max-width: 9rem; }
+"""
+
+_CHARTS = """
+.charts { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 29rem), 1fr));
+  gap: 1.25rem; align-items: start; }
+figure { margin: 0; }
+.charts figure { background: var(--sheet); border: 1px solid var(--line); border-radius: 8px;
+  padding: 1rem 1.1rem; min-width: 0; }
+.charts h3 { margin-top: 0; }
+.charts figcaption { font-size: .88rem; }
+.chart { display: block; width: 100%; min-width: 26rem; height: auto; }
+.chart text { font-size: 12.5px; fill: var(--ink); }
+.chart .tick { fill: var(--soft); font-size: 11.5px; }
+.chart .middle { text-anchor: middle; }
+.chart .end { text-anchor: end; }
+.chart .axis { stroke: var(--soft); stroke-width: 1; }
+.chart .threshold { stroke: var(--ink); stroke-width: 1.5; stroke-dasharray: 4 3; }
+.chart .threshold-label { font-size: 11.5px; font-weight: 600; paint-order: stroke;
+  stroke: var(--sheet); stroke-width: 4px; }
+.series.web { fill: var(--web); }
+.series.synthetic { fill: var(--synthetic); }
+.series.human { fill: var(--human); }
+.series.canary { fill: var(--canary); }
+.series.other { fill: var(--other); }
+"""
+
+#: Of a whole page.
+STYLE = (
+    ":root {" + _LIGHT + "}\n"
+    "@media (prefers-color-scheme: dark) { :root {"
+    + _DARK
+    + "} }"
+    + """
 * { box-sizing: border-box; }
 html { scroll-padding-top: 1rem; }
 body {
@@ -43,46 +87,18 @@ nav ul { display: flex; flex-wrap: wrap; gap: .25rem 1.1rem; padding: 0; margin:
 .facts dd { margin: 0; font-size: 1.6rem; font-weight: 650; line-height: 1.25;
   font-variant-numeric: tabular-nums; }
 .facts dd small { font-size: .85rem; font-weight: 400; color: var(--soft); display: block; }
-.scroll { overflow-x: auto; max-width: 100%; }
-table { border-collapse: collapse; margin: .75rem 0; font-size: .92rem;
-  font-variant-numeric: tabular-nums; }
-caption { text-align: left; color: var(--soft); padding-bottom: .35rem; font-size: .88rem; }
-th, td { padding: .28rem .9rem .28rem 0; text-align: left; vertical-align: baseline;
-  border-bottom: 1px solid var(--line); }
-th { font-weight: 500; }
-thead th { color: var(--soft); font-size: .85rem; vertical-align: bottom; }
-th.number, td.number { text-align: right; }
-td.number { white-space: nowrap; }
-thead th.number { max-width: 9rem; }
-.tables { display: flex; flex-wrap: wrap; gap: 0 4rem; align-items: flex-start; }
+"""
+    + _TABLES
+    + """.tables { display: flex; flex-wrap: wrap; gap: 0 4rem; align-items: flex-start; }
 td:has(.bar) { width: 9rem; min-width: 6rem; }
 .bar { display: block; width: 9rem; height: .6rem; }
 .bar .rail { fill: var(--rail); }
 .bar .fill { fill: var(--web); }
 .bar.stop .fill { fill: var(--stop); }
 .bar.good .fill { fill: var(--good); }
-.charts { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 29rem), 1fr));
-  gap: 1.25rem; align-items: start; }
-figure { margin: 0; }
-.charts figure { background: var(--sheet); border: 1px solid var(--line); border-radius: 8px;
-  padding: 1rem 1.1rem; min-width: 0; }
-.charts h3 { margin-top: 0; }
-.charts figcaption { font-size: .88rem; }
-.chart { display: block; width: 100%; min-width: 26rem; height: auto; }
-.chart text { font-size: 12.5px; fill: var(--ink); }
-.chart .tick { fill: var(--soft); font-size: 11.5px; }
-.chart .middle { text-anchor: middle; }
-.chart .end { text-anchor: end; }
-.chart .axis { stroke: var(--soft); stroke-width: 1; }
-.chart .threshold { stroke: var(--ink); stroke-width: 1.5; stroke-dasharray: 4 3; }
-.chart .threshold-label { font-size: 11.5px; font-weight: 600; paint-order: stroke;
-  stroke: var(--sheet); stroke-width: 4px; }
-.series.web { fill: var(--web); }
-.series.synthetic { fill: var(--synthetic); }
-.series.human { fill: var(--human); }
-.series.canary { fill: var(--canary); }
-.series.other { fill: var(--other); }
-details { margin: .5rem 0; }
+"""
+    + _CHARTS
+    + """details { margin: .5rem 0; }
 summary { cursor: pointer; color: var(--soft); font-size: .9rem; }
 .pairs { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 19rem), 1fr));
   gap: 1rem; padding: 0; margin: 1rem 0; list-style: none; }
@@ -114,3 +130,17 @@ footer { margin-top: 3rem; color: var(--soft); font-size: .88rem; }
   .bar, .series { print-color-adjust: exact; }
 }
 """
+)
+
+
+def inside(name: str) -> str:
+    """Return the style of tables and charts for one element of somebody else's page.
+
+    Args:
+        name: the element's class.
+    """
+    return (
+        f".{name} {{{_LIGHT}background: var(--page); color: var(--ink); padding: .5rem 1rem;\n"
+        f"font: 1rem/1.55 system-ui, sans-serif;\n{_TABLES}{_CHARTS}}}\n"
+        f"@media (prefers-color-scheme: dark) {{ .{name} {{{_DARK}}} }}\n"
+    )

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from curate.inspection.gallery import Gallery
+    from curate.inspection.score_charts import ScoreCharts
 
 #: Encoded images are read only when they are asked for by name.
 _HEAVY = ("image",)
@@ -137,6 +138,62 @@ class RunView:
         """Return the scores of planted mismatches: what the filter says where it must say no."""
         parts = (part for _, part in self.table.store.canaries(self.table.nodes))
         return _joined(parts, CANARY_KEYS.empty_table(), arrow=arrow)
+
+    def funnel(self) -> pd.DataFrame:
+        """Return where the rows went, in the order of the stages.
+
+        Returns:
+            A row a stage and reason: ``stage``, ``reached`` (rows that came to the stage),
+            ``reason``, ``rows`` that stopped for it, and their ``share`` of those that reached the
+            stage. A stage that stopped none has one row without a reason.
+        """
+        import pandas as pd
+
+        from curate.inspection.stage_figures import stage_figures
+
+        stages, _, _ = stage_figures(self.table)
+        found = [
+            (stage.name, stage.rows_in, reason, rows, rows / max(1, stage.rows_in))
+            for stage in stages
+            for reason, rows in (stage.dropped or {"": 0}).items()
+        ]
+        return pd.DataFrame(found, columns=["stage", "reached", "reason", "rows", "share"])
+
+    def thresholds(
+        self, score: str | None = None, at: Sequence[float] | None = None
+    ) -> pd.DataFrame:
+        """Return what thresholds of a score keep: shares of each source and of the canaries.
+
+        Args:
+            score: a score column or a scorer's name; None for the only ITM or the only score.
+            at: thresholds; quantiles of the scores where none are given.
+
+        Raises:
+            StoreError: no such score, or no text has it.
+
+        Example:
+            >>> run.thresholds("filter_itm", at=[0.1, 0.5])  # doctest: +SKIP
+        """
+        from curate.inspection.threshold_table import threshold_table
+
+        found: pd.DataFrame = threshold_table(self.table, score, at).to_pandas()
+        return found
+
+    def charts(self, selection: str | None = None) -> ScoreCharts:
+        """Draw the histogram of every score, by source, with canaries and the threshold.
+
+        Args:
+            selection: whose threshold is drawn; None for ``default``, else the last by name.
+
+        Raises:
+            StoreError: no such selection, or there are no scores.
+
+        Returns:
+            Charts that display themselves in a notebook; ``.save(path)`` writes one HTML file.
+        """
+        from curate.inspection.score_charts import make_charts
+
+        return make_charts(self.table, selection)
 
     def show(
         self,

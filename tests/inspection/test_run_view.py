@@ -218,3 +218,40 @@ def test_a_picture_that_cannot_be_opened_is_shown_empty(finished: curate.RunView
 def test_the_table_behind_a_run_view(run: curate.RunView) -> None:
     assert isinstance(run.table, CommittedTable)
     assert curate.__version__
+
+
+def test_the_funnel_names_every_row_that_stopped(finished: curate.RunView) -> None:
+    funnel = finished.funnel()
+    assert list(funnel.columns) == ["stage", "reached", "reason", "rows", "share"]
+    ledger = finished.ledger().groupby(["stage", "reason"]).size()
+    named = funnel[funnel["rows"] > 0].set_index(["stage", "reason"])["rows"]
+    assert named.to_dict() == ledger.to_dict()
+    assert funnel["rows"].sum() + len(finished.rows()) == 25
+    first = funnel.drop_duplicates("stage").set_index("stage")
+    assert first["reached"].iloc[0] == 25
+    assert (funnel["share"] * funnel["reached"]).round().astype(int).tolist() == (
+        funnel["rows"].tolist()
+    )
+
+
+def test_charts_have_the_threshold_of_the_selection_and_no_script(
+    run: curate.RunView, tmp_path: Path
+) -> None:
+    charts = run.charts()
+    assert charts.scores == ("x_itm",)
+    assert "kept from 0.3" in charts._repr_html_()
+    assert "<script" not in charts.html
+    assert repr(charts).startswith("<Charts of x_itm")
+    assert charts.save(tmp_path / "charts.html").read_text().startswith("<!doctype html>")
+
+
+def test_charts_of_a_run_without_scores_are_refused(tmp_path: Path) -> None:
+    commit_table(tmp_path, [[Row((Text("a cat", None, reason="too_short"),))]])
+    with pytest.raises(StoreError, match="no scores to draw"):
+        curate.open_run(tmp_path).charts()
+
+
+def test_thresholds_as_a_frame(run: curate.RunView) -> None:
+    frame = run.thresholds("x_itm", at=[0.3])
+    assert frame["web"].tolist() == [1.0]
+    assert frame["synthetic"].tolist() == [0.0]

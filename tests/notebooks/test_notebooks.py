@@ -34,7 +34,11 @@ def read(path: Path) -> Any:
 
 
 def test_there_are_notebooks() -> None:
-    assert [path.name for path in NOTEBOOKS] == ["inspect_pairs.ipynb"]
+    assert [path.name for path in NOTEBOOKS] == [
+        "compare_thresholds.ipynb",
+        "inspect_pairs.ipynb",
+        "read_the_ledger.ipynb",
+    ]
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.name)
@@ -55,20 +59,28 @@ def test_holds_no_logic(path: Path) -> None:
             assert not isinstance(node, ast.ImportFrom), cell.source
 
 
-def test_inspect_pairs_runs(small_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("CURATE_RUN", str(small_run))
-    notebook = read(FOLDER / "inspect_pairs.ipynb")
+def shown(name: str, run: Path, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """Run a notebook from top to bottom; returns what its cells show."""
+    monkeypatch.setenv("CURATE_RUN", str(run))
+    notebook = read(FOLDER / name)
     client = NotebookClient(
         notebook, timeout=120, kernel_name="python3", resources={"metadata": {"path": str(FOLDER)}}
     )
     client.execute()
     outputs = [output for cell in cells(notebook, "code") for output in cell.outputs]
-    kinds = [output.output_type for output in outputs]
-    assert kinds.count("execute_result") == len(cells(notebook, "code"))
-    plain = [output.data["text/plain"] for output in outputs if "data" in output]
+    assert {output.output_type for output in outputs} <= {"execute_result", "display_data"}
+    silent = [cell.source for cell in cells(notebook, "code") if not cell.outputs]
+    assert silent == []
+    return [output.data for output in outputs]
+
+
+def test_inspect_pairs_runs(small_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = shown("inspect_pairs.ipynb", small_run, monkeypatch)
+    plain = [one["text/plain"] for one in data]
     assert plain[0] == "('small', ['default'])"
-    shown = [output.data.get("text/html", "") for output in outputs if "data" in output]
-    galleries = [html for html in shown if "curate-gallery" in html]
+    html = [one.get("text/html", "") for one in data]
+    assert sum("curate-charts" in one for one in html) == 1
+    galleries = [one for one in html if "curate-gallery" in one]
     assert len(galleries) == 4
     texts = curate.open_run(small_run).texts(selection="default")
     kept = texts[texts["selected"]]
@@ -79,9 +91,26 @@ def test_inspect_pairs_runs(small_run: Path, monkeypatch: pytest.MonkeyPatch) ->
         texts["uid"].nunique(),
         len(set(kept["uid"]) - set(web["uid"])),
     ]
-    assert [html.count("<figure>") for html in galleries] == [min(8, n) for n in pictures]
+    assert [one.count("<figure>") for one in galleries] == [min(8, n) for n in pictures]
     assert galleries[2].count("data:image/jpeg;base64,") == 8
     rejected = galleries[1]
     assert 'class="no"' in rejected
     assert any("not_an_image" in text for text in plain)
     assert plain[-1] == f"{{'default': {len(kept)}}}"
+
+
+def test_compare_thresholds_runs(small_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = shown("compare_thresholds.ipynb", small_run, monkeypatch)
+    assert sum("curate-charts" in one.get("text/html", "") for one in data) == 1
+    assert sum("image/png" in one for one in data) == 1
+    texts = curate.open_run(small_run).texts()
+    between = texts.query("0.1 <= filter_itm < 0.3")
+    gallery = next(one["text/html"] for one in data if "curate-gallery" in one.get("text/html", ""))
+    assert gallery.count("<figure>") == between["uid"].nunique()
+
+
+def test_read_the_ledger_runs(small_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = shown("read_the_ledger.ipynb", small_run, monkeypatch)
+    plain = [one["text/plain"] for one in data]
+    assert "{'in the table': 10, 'in the ledger': 1, 'rows in': 11}" in plain
+    assert sum("image/png" in one for one in data) == 1
