@@ -19,7 +19,7 @@ class EvaluateConfig(FrozenConfig):
         evaluators: which figures.
         device: ``auto`` takes a GPU when there is one.
         batch_size: pictures at once.
-        seed: of the shuffle in ``matching``.
+        seed: of the shuffle and of the swapped words in ``matching``.
     """
 
     tables: tuple[TableConfig, ...] = ()

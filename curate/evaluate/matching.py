@@ -1,18 +1,21 @@
-"""Matching: do ITC and ITM tell an image's own text from one shuffled in from elsewhere.
+"""Matching: do ITC and ITM tell an image's own text from a wrong one.
 
-Not to be taken for the quality on hard mismatches: shuffled texts are mostly about something else
-entirely, which is what the web's worst pairs are like, and not what its subtle ones are.
+Wrong ones are of two kinds. Shuffled texts are mostly about something else entirely, which is what
+the web's worst pairs are like; near misses are wrong by one word (``near_misses.py``). Neither
+figure stands for the other, and neither for mismatches that mislead in other ways.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from random import Random
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from curate.evaluate.pool import Pool, text_batches
+from curate.evaluate.near_misses import near_miss
+from curate.evaluate.pool import Pool, embed_texts, text_batches
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -22,7 +25,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class MatchingResult:
-    """How well matched and shuffled texts are told apart.
+    """How well matched texts are told from shuffled ones, and from near misses.
 
     Attributes:
         itc_auc: ROC AUC of the cosine; 0.5 is chance.
@@ -30,7 +33,10 @@ class MatchingResult:
         itm_recall: share of matched texts with an ITM probability of at least 0.5.
         itm_false: share of shuffled texts with an ITM probability of at least 0.5.
         num_images: matched pairs, and as many shuffled ones.
-        seed: of the shuffle.
+        near_itc_auc: ROC AUC of the cosine against near misses; None where no text has one.
+        near_itm_auc: the same of the ITM probability.
+        num_near_misses: texts that have one; they alone are the matched side of these two.
+        seed: of the shuffle and of the swapped words.
     """
 
     itc_auc: float
@@ -38,6 +44,9 @@ class MatchingResult:
     itm_recall: float
     itm_false: float
     num_images: int
+    near_itc_auc: float | None
+    near_itm_auc: float | None
+    num_near_misses: int
     seed: int
 
 
@@ -75,13 +84,13 @@ def matching(
     seed: int = 0,
     batch_size: int = 64,
 ) -> MatchingResult:
-    """Score one text of every image against the image, and against another image.
+    """Score one text of every image against the image, against another, and with a word swapped.
 
     Args:
         model: in evaluation mode.
         tokenizer: the model's.
         pool: what is evaluated.
-        seed: of the choice of texts and of the shuffle.
+        seed: of the choice of texts, of the shuffle and of the swapped words.
         batch_size: texts at once.
     """
     chosen, foreign = shuffled_pairs(pool.owners, seed=seed)
@@ -90,12 +99,23 @@ def matching(
     texts = [pool.texts[index] for index in chosen]
     matched = itm_probabilities(model, tokenizer, pool, texts, own, batch_size=batch_size)
     mismatched = itm_probabilities(model, tokenizer, pool, texts, foreign, batch_size=batch_size)
+    near, missed = near_missed(texts, seed=seed)
+    near_itc = near_itm = None
+    if missed:
+        found = itm_probabilities(model, tokenizer, pool, missed, near, batch_size=batch_size)
+        near_itm = roc_auc(matched[near], found)
+        embeds = embed_texts(model, tokenizer, missed, batch_size=batch_size)
+        near_cosines = np.einsum("tp,tp->t", embeds, pool.image_embeds[near])
+        near_itc = roc_auc(cosines[near, near], near_cosines)
     return MatchingResult(
         itc_auc=roc_auc(cosines[own, own], cosines[own, foreign]),
         itm_auc=roc_auc(matched, mismatched),
         itm_recall=float((matched >= 0.5).mean()),
         itm_false=float((mismatched >= 0.5).mean()),
         num_images=pool.num_images,
+        near_itc_auc=near_itc,
+        near_itm_auc=near_itm,
+        num_near_misses=len(missed),
         seed=seed,
     )
 
@@ -117,6 +137,14 @@ def shuffled_pairs(
     foreign = np.empty(num_images, dtype=np.int64)
     foreign[circle] = np.roll(circle, 1)
     return chosen, foreign
+
+
+def near_missed(texts: list[str], *, seed: int) -> tuple[NDArray[np.int64], list[str]]:
+    """Return the numbers of the texts that have a near miss, and those near misses."""
+    random = Random(seed)
+    missed = [near_miss(text, random) for text in texts]
+    have = [number for number, text in enumerate(missed) if text is not None]
+    return np.asarray(have, dtype=np.int64), [text for text in missed if text is not None]
 
 
 def itm_probabilities(

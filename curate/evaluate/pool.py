@@ -95,15 +95,27 @@ def encode_pool(
             )
         image_tokens = torch.cat(tokens)
         image_embeds = model.project_images(image_tokens).float().cpu().numpy()
-        rows = [
-            model.encode_texts(ids, mask).float().cpu()
-            for ids, mask in text_batches(model, tokenizer, texts, batch_size=batch_size * 4)
-        ]
+    text_embeds = embed_texts(model, tokenizer, texts, batch_size=batch_size * 4)
     return Pool(
-        *(image_tokens, image_embeds, torch.cat(rows).numpy(), texts),
+        *(image_tokens, image_embeds, text_embeds, texts),
         owners=np.asarray(owners, dtype=np.int64),
         unreadable=unreadable,
     )
+
+
+def embed_texts(
+    model: PairModel, tokenizer: PreTrainedTokenizerFast, texts: Sequence[str], *, batch_size: int
+) -> Floats:
+    """Return the embeddings of texts [T, P], of unit norm."""
+    import torch
+
+    with torch.inference_mode():
+        rows = [
+            model.encode_texts(ids, mask).float().cpu()
+            for ids, mask in text_batches(model, tokenizer, texts, batch_size=batch_size)
+        ]
+    embeds: Floats = torch.cat(rows).numpy()
+    return embeds
 
 
 def text_batches(

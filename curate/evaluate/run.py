@@ -26,7 +26,7 @@ class EvaluationResult:
         model: the checkpoint folder.
         unreadable: pictures left out, since they cannot be decoded.
         retrieval: recall in both directions.
-        matching: matched against shuffled texts.
+        matching: matched against shuffled texts and near misses.
         captioning: captions against the given texts.
     """
 
@@ -56,6 +56,11 @@ class EvaluationResult:
         if self.matching is not None:
             m = self.matching
             out.append(f"AUC ITC {m.itc_auc:.3f}  ITM {m.itm_auc:.3f}   {m.num_images:,} pairs")
+            if m.near_itc_auc is not None:
+                out.append(
+                    f"near misses AUC ITC {m.near_itc_auc:.3f}  ITM {m.near_itm_auc:.3f}   "
+                    f"{m.num_near_misses:,} pairs"
+                )
         if self.captioning is not None:
             c = self.captioning
             out.append(
