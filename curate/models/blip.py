@@ -20,7 +20,7 @@ from curate.core.errors import ModelError
 from curate.models.base import Pixels, Writing
 from curate.models.checkpoints import Checkpoint
 from curate.models.loading import load_model, load_tokenizer
-from curate.models.pair_scorer import PairScorer, cosines, matched, unit
+from curate.models.pair_scorer import LoadedScorer, cosines, matched, unit
 from curate.models.picture_processing import CLIP_MEAN, CLIP_STD, PictureProcessing
 from curate.models.sampling import FiniteLogits, KeyedLogits, KeyedSampler, stream_key
 from curate.models.text_tokens import Pairs, TextBatch, TextTokens
@@ -145,39 +145,33 @@ class _Seen:
     tokens: Tensor
 
 
-class BlipScorer(PairScorer[_Seen, Tensor]):
+class BlipScorer(LoadedScorer[_Seen, Tensor]):
     """Scores texts with a ``BlipForImageTextRetrieval`` checkpoint: ITC and ITM."""
 
     gives = ("itc", "itm")
 
     def __init__(
-        self,
-        checkpoint: Checkpoint,
-        *,
-        device: torch.device,
-        dtype: torch.dtype,
-        itm_token: Literal["cls", "enc"] = "cls",
-        texts_per_batch: int = 64,
+        self, checkpoint: Checkpoint, *, itm_token: Literal["cls", "enc"] = "cls", **how: Any
     ) -> None:
         """Load the checkpoint.
 
         Args:
             checkpoint: a checked checkpoint.
-            device: where it shall run.
-            dtype: type of its weights.
             itm_token: the first token ITM reads: ``cls`` as transformers' own forward leaves it,
                 or ``enc``, with which BLIP was trained. Ask a few matched and shuffled texts which
                 one a checkpoint wants.
-            texts_per_batch: most texts, and most pairs, in one call of the text encoder.
+            how: as :class:`LoadedScorer` takes it.
 
         Raises:
             ModelError: it is no scorer, or damaged, or has no [ENC] token where that is asked for.
         """
+        self._itm_token = itm_token
+        super().__init__(checkpoint, **how)
+
+    def _load(self, checkpoint: Checkpoint, texts_per_batch: int) -> None:
         from transformers import BlipForImageTextRetrieval
 
-        model = load_model(BlipForImageTextRetrieval, checkpoint, device=device, dtype=dtype)
-        self.signature = checkpoint.signature
-        self._device = device
+        model = self._network(BlipForImageTextRetrieval, checkpoint)
         self._pictures = blip_pictures(checkpoint, image_size=model.config.vision_config.image_size)
         self._model = model
         tokenizer = load_tokenizer(checkpoint)
@@ -187,12 +181,8 @@ class BlipScorer(PairScorer[_Seen, Tensor]):
             texts_per_batch=texts_per_batch,
         )
         self._first_id = None
-        if itm_token == "enc":
+        if self._itm_token == "enc":
             self._first_id = _enc_id(checkpoint, model.config.text_config, tokenizer)
-
-    def prepare(self, image_HW3: Pixels) -> Pixels:
-        """Bring an RGB picture to the model's size, uint8 [3, H, W]."""
-        return self._pictures.prepare(image_HW3)
 
     def _see(self, images: Pixels) -> _Seen:
         model = self._model

@@ -6,14 +6,14 @@ Source: Li et al. 2023, "BLIP-2" (https://arxiv.org/abs/2301.12597), section 3; 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from curate.core.errors import ModelError
-from curate.models.base import Pixels, Writing
+from curate.models.base import Writing
 from curate.models.checkpoints import Checkpoint
 from curate.models.encode_once import EncodeOnce
 from curate.models.keyed_generation import (
@@ -27,9 +27,10 @@ from curate.models.keyed_generation import (
 )
 from curate.models.loading import load_model, load_tokenizer
 from curate.models.picture_processing import CLIP_MEAN, CLIP_STD, PictureProcessing
+from curate.models.prompted_captioner import PromptedCaptioner
 
 
-class Blip2Captioner:
+class Blip2Captioner(PromptedCaptioner):
     """Writes captions with a ``Blip2ForConditionalGeneration`` checkpoint."""
 
     def __init__(
@@ -90,17 +91,3 @@ class Blip2Captioner:
         require_room(checkpoint.name, needed=needed, positions=text_positions(text))
         inputs = {"input_ids": as_row(ids), "attention_mask": as_row([1] * len(ids))}
         return Prompt({**inputs, **self._asked(checkpoint, writing.prompt)}, before)
-
-    def prepare(self, image_HW3: Pixels) -> Pixels:
-        """Bring an RGB picture to the model's size, uint8 [3, H, W]."""
-        return self._pictures.prepare(image_HW3)
-
-    @torch.inference_mode()
-    def caption(
-        self, images_B3HW: Pixels, uids: Sequence[str], draws: Sequence[int]
-    ) -> list[list[str]]:
-        """Write a caption for every image and draw, without the prompt."""
-        if not len(uids):
-            return []
-        pixels = self._pictures.normalised(images_B3HW, self._like)
-        return self._generation(uids, draws, {"pixel_values": pixels})

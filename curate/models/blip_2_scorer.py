@@ -20,8 +20,8 @@ from torch import Tensor
 from curate.core.errors import ModelError
 from curate.models.base import Pixels
 from curate.models.checkpoints import Checkpoint
-from curate.models.loading import load_model, load_tokenizer
-from curate.models.pair_scorer import PairScorer, matched, unit
+from curate.models.loading import load_tokenizer
+from curate.models.pair_scorer import LoadedScorer, matched, unit
 from curate.models.picture_processing import CLIP_MEAN, CLIP_STD, PictureProcessing
 from curate.models.text_tokens import Pairs, TextBatch, TextTokens
 
@@ -37,7 +37,7 @@ class _Seen:
     image_tokens: Tensor
 
 
-class Blip2Scorer(PairScorer[_Seen, Tensor]):
+class Blip2Scorer(LoadedScorer[_Seen, Tensor]):
     """Scores texts with a ``Blip2ForImageTextRetrieval`` checkpoint: ITC and ITM.
 
     It has 32 vectors for an image and no single one, so it gives no image embeddings.
@@ -45,28 +45,10 @@ class Blip2Scorer(PairScorer[_Seen, Tensor]):
 
     gives = ("itc", "itm")
 
-    def __init__(
-        self,
-        checkpoint: Checkpoint,
-        *,
-        device: torch.device,
-        dtype: torch.dtype,
-        texts_per_batch: int = 64,
-    ) -> None:
-        """Load the checkpoint.
-
-        Args:
-            checkpoint: a checked checkpoint.
-            device: where it shall run.
-            dtype: type of its weights; the Q-Former's stay float32.
-            texts_per_batch: most texts, and most pairs, in one call of the Q-Former.
-
-        Raises:
-            ModelError: it is no scorer, or damaged.
-        """
+    def _load(self, checkpoint: Checkpoint, texts_per_batch: int) -> None:
         from transformers import Blip2ForImageTextRetrieval
 
-        model = load_model(Blip2ForImageTextRetrieval, checkpoint, device=device, dtype=dtype)
+        model = self._network(Blip2ForImageTextRetrieval, checkpoint)
         if not model.config.qformer_config.use_qformer_text_input:
             raise ModelError(
                 f"{checkpoint.folder} has a Q-Former that reads no texts (use_qformer_text_input "
@@ -74,9 +56,6 @@ class Blip2Scorer(PairScorer[_Seen, Tensor]):
                 "blip2-itm-vit-g say"
             )
         self._model = model
-        self.signature = checkpoint.signature
-        self._device = device
-        self._like = torch.empty(0, device=device, dtype=dtype)
         side = int(model.config.vision_config.image_size)
         defaults = {"size": side, "image_mean": CLIP_MEAN, "image_std": CLIP_STD}
         self._pictures = PictureProcessing(checkpoint, defaults=defaults, side=side)
@@ -86,10 +65,6 @@ class Blip2Scorer(PairScorer[_Seen, Tensor]):
             most_tokens=min(MOST_TOKENS, positions),
             texts_per_batch=texts_per_batch,
         )
-
-    def prepare(self, image_HW3: Pixels) -> Pixels:
-        """Bring an RGB picture to the model's size, uint8 [3, H, W]."""
-        return self._pictures.prepare(image_HW3)
 
     def _see(self, images: Pixels) -> _Seen:
         model = self._model

@@ -18,8 +18,8 @@ from torch import Tensor
 
 from curate.models.base import Pixels
 from curate.models.checkpoints import Checkpoint
-from curate.models.loading import load_model, load_tokenizer
-from curate.models.pair_scorer import PairScorer, matched
+from curate.models.loading import load_tokenizer
+from curate.models.pair_scorer import LoadedScorer, matched
 from curate.models.picture_processing import CLIP_MEAN, CLIP_STD, PictureProcessing
 from curate.models.text_tokens import Pairs, TextBatch, TextTokens
 
@@ -27,7 +27,7 @@ from curate.models.text_tokens import Pairs, TextBatch, TextTokens
 MOST_TOKENS = 50
 
 
-class BridgeTowerScorer(PairScorer[list[Tensor], list[Tensor]]):
+class BridgeTowerScorer(LoadedScorer[list[Tensor], list[Tensor]]):
     """Scores texts with a ``BridgeTowerForImageAndTextRetrieval`` checkpoint: ITM alone.
 
     What it sees of images, and reads in texts, is one tensor a cross-modal layer: the tower's
@@ -36,34 +36,10 @@ class BridgeTowerScorer(PairScorer[list[Tensor], list[Tensor]]):
 
     gives = ("itm",)
 
-    def __init__(
-        self,
-        checkpoint: Checkpoint,
-        *,
-        device: torch.device,
-        dtype: torch.dtype,
-        texts_per_batch: int = 64,
-    ) -> None:
-        """Load the checkpoint.
-
-        Args:
-            checkpoint: a checked checkpoint.
-            device: where it shall run.
-            dtype: type of its weights.
-            texts_per_batch: most texts in one call of the text tower, and most pairs in one of the
-                cross-modal encoder.
-
-        Raises:
-            ModelError: it has no ITM head, or is damaged.
-        """
+    def _load(self, checkpoint: Checkpoint, texts_per_batch: int) -> None:
         from transformers import BridgeTowerForImageAndTextRetrieval
 
-        model = load_model(
-            BridgeTowerForImageAndTextRetrieval, checkpoint, device=device, dtype=dtype
-        )
-        self.signature = checkpoint.signature
-        self._device = device
-        self._like = torch.empty(0, device=device, dtype=dtype)
+        model = self._network(BridgeTowerForImageAndTextRetrieval, checkpoint)
         self._model: Any = model.bridgetower
         self._itm_head = model.itm_score
         self._depth = len(self._model.text_model.encoder.layer)  # both towers are bridged up to it
@@ -85,10 +61,6 @@ class BridgeTowerScorer(PairScorer[list[Tensor], list[Tensor]]):
             most_tokens=min(MOST_TOKENS, positions),
             texts_per_batch=texts_per_batch,
         )
-
-    def prepare(self, image_HW3: Pixels) -> Pixels:
-        """Bring an RGB picture to the model's size, uint8 [3, H, W]."""
-        return self._pictures.prepare(image_HW3)
 
     def _see(self, images: Pixels) -> list[Tensor]:
         visual = self._model.vision_model.visual

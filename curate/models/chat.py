@@ -7,7 +7,6 @@ the networks are those of ``AutoModelForImageTextToText``. What is asked of ever
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -28,12 +27,13 @@ from curate.models.keyed_generation import (
 )
 from curate.models.loading import load_model
 from curate.models.processors import load_processor
+from curate.models.prompted_captioner import PromptedCaptioner
 
 #: Names under which the families keep the tower that sees.
 _TOWERS = ("vision_tower", "visual", "vision_model", "vision_encoder", "image_tower")
 
 
-class ChatCaptioner:
+class ChatCaptioner(PromptedCaptioner):
     """Writes captions with a chat model."""
 
     def __init__(
@@ -90,20 +90,6 @@ class ChatCaptioner:
             once=EncodeOnce(*_towers(model)),
         )
         self._generation.govern(model)
-
-    def prepare(self, image_HW3: Pixels) -> Pixels:
-        """Bring an RGB picture to the checkpoint's form, uint8 of one shape for all pictures."""
-        return self._pictures.prepare(image_HW3)
-
-    @torch.inference_mode()
-    def caption(
-        self, images_B3HW: Pixels, uids: Sequence[str], draws: Sequence[int]
-    ) -> list[list[str]]:
-        """Write a caption for every image and draw."""
-        if not len(uids):
-            return []
-        pixels = self._pictures.normalised(images_B3HW, self._like)
-        return self._generation(uids, draws, {"pixel_values": pixels})
 
 
 def _conversation(processor: Any, request: str, plain: Pixels) -> Prompt:

@@ -12,18 +12,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-import torch
 from torch import Tensor
 
 from curate.models.base import Pixels
 from curate.models.checkpoints import Checkpoint
-from curate.models.loading import load_model, load_tokenizer
-from curate.models.pair_scorer import PairScorer, cosines, unit
+from curate.models.loading import load_tokenizer
+from curate.models.pair_scorer import LoadedScorer, cosines, unit
 from curate.models.picture_processing import PictureProcessing
 from curate.models.text_tokens import Pairs, TextBatch, TextTokens
 
 
-class DualScorer(PairScorer[Tensor, Tensor]):
+class DualScorer(LoadedScorer[Tensor, Tensor]):
     """A loaded checkpoint with ``get_image_features`` and ``get_text_features``.
 
     Attributes:
@@ -44,32 +43,11 @@ class DualScorer(PairScorer[Tensor, Tensor]):
     pads_unmasked: ClassVar[bool] = False
     lower_case: ClassVar[bool] = False
 
-    def __init__(
-        self,
-        checkpoint: Checkpoint,
-        *,
-        device: torch.device,
-        dtype: torch.dtype,
-        texts_per_batch: int = 64,
-    ) -> None:
-        """Load the checkpoint.
-
-        Args:
-            checkpoint: a checked checkpoint.
-            device: where it shall run.
-            dtype: type of its weights.
-            texts_per_batch: most texts in one call of the text tower.
-
-        Raises:
-            ModelError: it is damaged or incomplete, or its picture processing is not its tower's.
-        """
+    def _load(self, checkpoint: Checkpoint, texts_per_batch: int) -> None:
         import transformers
 
         network = getattr(transformers, self.network)
-        self._model = load_model(network, checkpoint, device=device, dtype=dtype)
-        self.signature = checkpoint.signature
-        self._device = device
-        self._like = torch.empty(0, device=device, dtype=dtype)
+        self._model = self._network(network, checkpoint)
         self._load_pictures(checkpoint)
         tokenizer = load_tokenizer(checkpoint)
         if self.pads_unmasked:
@@ -98,10 +76,6 @@ class DualScorer(PairScorer[Tensor, Tensor]):
     def _text_positions(self) -> int:
         """Return the most tokens the text tower has positions for."""
         return int(self._model.config.text_config.max_position_embeddings)
-
-    def prepare(self, image_HW3: Pixels) -> Pixels:
-        """Bring an RGB picture to the model's size, uint8 [3, H, W]."""
-        return self._pictures.prepare(image_HW3)
 
     def _image_features(self, images_B3HW: Pixels) -> Tensor:
         """Return the vision tower's projected features [B, E], of any norm."""

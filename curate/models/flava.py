@@ -21,8 +21,8 @@ from transformers.models.flava.modeling_flava import FlavaITMHead
 
 from curate.models.base import Pixels
 from curate.models.checkpoints import Checkpoint
-from curate.models.loading import load_model, load_tokenizer
-from curate.models.pair_scorer import PairScorer, cosines, matched, unit
+from curate.models.loading import load_tokenizer
+from curate.models.pair_scorer import LoadedScorer, cosines, matched, unit
 from curate.models.picture_processing import CLIP_MEAN, CLIP_STD, PictureProcessing
 from curate.models.text_tokens import Pairs, TextBatch, TextTokens
 
@@ -52,35 +52,14 @@ class _Encoded:
     states: Tensor
 
 
-class FlavaScorer(PairScorer[_Encoded, _Encoded]):
+class FlavaScorer(LoadedScorer[_Encoded, _Encoded]):
     """Scores texts with a ``FlavaForPreTraining`` checkpoint: ITC and ITM."""
 
     gives = ("itc", "itm")
 
-    def __init__(
-        self,
-        checkpoint: Checkpoint,
-        *,
-        device: torch.device,
-        dtype: torch.dtype,
-        texts_per_batch: int = 64,
-    ) -> None:
-        """Load the checkpoint.
-
-        Args:
-            checkpoint: a checked checkpoint.
-            device: where it shall run.
-            dtype: type of its weights.
-            texts_per_batch: most texts, and most pairs, in one call of an encoder.
-
-        Raises:
-            ModelError: it is damaged or has no ITM head.
-        """
-        self._model = load_model(FlavaMatcher, checkpoint, device=device, dtype=dtype)
+    def _load(self, checkpoint: Checkpoint, texts_per_batch: int) -> None:
+        self._model = self._network(FlavaMatcher, checkpoint)
         config = self._model.config
-        self.signature = checkpoint.signature
-        self._device = device
-        self._like = torch.empty(0, device=device, dtype=dtype)
         side = int(config.image_config.image_size)
         self._pictures = PictureProcessing(checkpoint, defaults=_PICTURES, side=side)
         self._tokens = TextTokens(
@@ -88,10 +67,6 @@ class FlavaScorer(PairScorer[_Encoded, _Encoded]):
             most_tokens=min(MOST_TOKENS, int(config.text_config.max_position_embeddings)),
             texts_per_batch=texts_per_batch,
         )
-
-    def prepare(self, image_HW3: Pixels) -> Pixels:
-        """Bring an RGB picture to the model's size, uint8 [3, H, W]."""
-        return self._pictures.prepare(image_HW3)
 
     def _see(self, images: Pixels) -> _Encoded:
         flava = self._model.flava

@@ -8,12 +8,10 @@ The encoder reads the picture's tokens, then the question. It runs once per imag
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 
 from curate.core.errors import ModelError
-from curate.models.base import Pixels, Writing
+from curate.models.base import Writing
 from curate.models.checkpoints import Checkpoint
 from curate.models.encode_once import EncodeOnce
 from curate.models.keyed_generation import (
@@ -27,6 +25,7 @@ from curate.models.keyed_generation import (
 )
 from curate.models.loading import load_model, load_tokenizer
 from curate.models.picture_processing import PictureProcessing
+from curate.models.prompted_captioner import PromptedCaptioner
 
 #: What the captioning tasks ask; other tasks answer with places or need an input.
 QUESTIONS = {
@@ -37,7 +36,7 @@ QUESTIONS = {
 _IMAGENET = {"image_mean": [0.485, 0.456, 0.406], "image_std": [0.229, 0.224, 0.225]}
 
 
-class Florence2Captioner:
+class Florence2Captioner(PromptedCaptioner):
     """Writes captions with a ``Florence2ForConditionalGeneration`` checkpoint."""
 
     def __init__(
@@ -55,7 +54,8 @@ class Florence2Captioner:
             Florence2ForConditionalGeneration, checkpoint, device=device, dtype=dtype
         )
         self.signature = checkpoint.signature
-        self._pictures = PictureProcessing(checkpoint, defaults={**_IMAGENET, "size": 768})
+        pictures = PictureProcessing(checkpoint, defaults={**_IMAGENET, "size": 768})
+        self._pictures = pictures
         tokenizer = load_tokenizer(checkpoint)
         special = special_ids(model, tokenizer)
         start = special.decoder_start
@@ -66,7 +66,7 @@ class Florence2Captioner:
             )
         self._model = model
         self._like = next(model.model.vision_tower.parameters())
-        ids = self._question(tokenizer, writing.prompt)
+        ids = self._question(tokenizer, writing.prompt, (pictures.height, pictures.width))
         needed = max(len(ids), 1 + writing.max_tokens)
         require_room(checkpoint.name, needed=needed, positions=text_positions(model.config))
         inputs = {"input_ids": as_row(ids), "attention_mask": as_row([1] * len(ids))}
@@ -84,26 +84,11 @@ class Florence2Captioner:
         self._generation.govern(model)
 
     @torch.inference_mode()
-    def _question(self, tokenizer: object, task: str) -> list[int]:
+    def _question(self, tokenizer: object, task: str, size: tuple[int, int]) -> list[int]:
         """Return the encoder's ids: a place for each token of the picture, then the question."""
         if task not in QUESTIONS:
             raise ModelError(f"prompt is {task!r}: Florence-2 captions by {', '.join(QUESTIONS)}")
-        size = (1, 3, self._pictures.height, self._pictures.width)
-        plain = torch.zeros(size, dtype=self._like.dtype, device=self._like.device)
+        plain = torch.zeros((1, 3, *size), dtype=self._like.dtype, device=self._like.device)
         tokens_1LD = self._model.get_image_features(pixel_values=plain).pooler_output
         image_id = int(self._model.config.image_token_id)
         return [image_id] * tokens_1LD.shape[1] + ids_of(tokenizer, QUESTIONS[task], special=True)
-
-    def prepare(self, image_HW3: Pixels) -> Pixels:
-        """Bring an RGB picture to the model's size, uint8 [3, H, W]."""
-        return self._pictures.prepare(image_HW3)
-
-    @torch.inference_mode()
-    def caption(
-        self, images_B3HW: Pixels, uids: Sequence[str], draws: Sequence[int]
-    ) -> list[list[str]]:
-        """Write a caption for every image and draw."""
-        if not len(uids):
-            return []
-        pixels = self._pictures.normalised(images_B3HW, self._like)
-        return self._generation(uids, draws, {"pixel_values": pixels})

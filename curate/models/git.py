@@ -6,11 +6,9 @@ Source: Wang et al. 2022, "GIT: A Generative Image-to-text Transformer for Visio
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 
-from curate.models.base import Pixels, Writing
+from curate.models.base import Writing
 from curate.models.checkpoints import Checkpoint
 from curate.models.encode_once import EncodeOnce
 from curate.models.keyed_generation import (
@@ -24,9 +22,10 @@ from curate.models.keyed_generation import (
 )
 from curate.models.loading import load_model, load_tokenizer
 from curate.models.picture_processing import CLIP_MEAN, CLIP_STD, PictureProcessing
+from curate.models.prompted_captioner import PromptedCaptioner
 
 
-class GitCaptioner:
+class GitCaptioner(PromptedCaptioner):
     """Writes captions with a ``GitForCausalLM`` checkpoint."""
 
     def __init__(
@@ -63,7 +62,7 @@ class GitCaptioner:
         prompt = Prompt(
             {"input_ids": as_row(ids), "attention_mask": as_row([1] * len(ids))}, tuple(ids)
         )
-        self._model = model
+        self._like = model.output.weight
         self._generation = KeyedGeneration(
             model=model,
             tokenizer=tokenizer,
@@ -74,17 +73,3 @@ class GitCaptioner:
             beams_repeat=True,
         )
         self._generation.govern(model)
-
-    def prepare(self, image_HW3: Pixels) -> Pixels:
-        """Bring an RGB picture to the model's size, uint8 [3, H, W]."""
-        return self._pictures.prepare(image_HW3)
-
-    @torch.inference_mode()
-    def caption(
-        self, images_B3HW: Pixels, uids: Sequence[str], draws: Sequence[int]
-    ) -> list[list[str]]:
-        """Write a caption for every image and draw, without the prompt."""
-        if not len(uids):
-            return []
-        pixels = self._pictures.normalised(images_B3HW, self._model.output.weight)
-        return self._generation(uids, draws, {"pixel_values": pixels})

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 import numpy as np
 import torch
@@ -18,6 +18,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from curate.models.base import Pixels, Scored
+from curate.models.checkpoints import Checkpoint
+from curate.models.loading import load_model
+from curate.models.picture_processing import Pictures
 from curate.models.text_tokens import Pairs, TextBatch, TextTokens
 
 #: What a family makes of a batch of images, and of a batch of distinct texts.
@@ -75,6 +78,53 @@ class PairScorer(ABC, Generic[Seen, Read]):
         return Scored(
             numbers, tokenized.truncated, None if embeds is None else embeds.cpu().numpy()
         )
+
+
+class LoadedScorer(PairScorer[Seen, Read]):
+    """A scorer of a transformers checkpoint; a family loads its network, pictures and tokenizer.
+
+    Attributes:
+        signature: the checkpoint's name and short hash.
+    """
+
+    _pictures: Pictures
+
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        *,
+        device: torch.device,
+        dtype: torch.dtype,
+        texts_per_batch: int = 64,
+    ) -> None:
+        """Load the checkpoint.
+
+        Args:
+            checkpoint: a checked checkpoint.
+            device: where it shall run.
+            dtype: type of its weights, but for those that a family keeps in float32.
+            texts_per_batch: most texts in one call of the network, and most pairs in one of the
+                part that sees both.
+
+        Raises:
+            ModelError: it is no scorer, or damaged, or incomplete.
+        """
+        self.signature = checkpoint.signature
+        self._device = device
+        self._like = torch.empty(0, device=device, dtype=dtype)
+        self._load(checkpoint, texts_per_batch)
+
+    @abstractmethod
+    def _load(self, checkpoint: Checkpoint, texts_per_batch: int) -> None:
+        """Set the network, ``_pictures`` and ``_tokens``; ``_like`` has device and type."""
+
+    def _network(self, kind: Any, checkpoint: Checkpoint) -> Any:
+        """Return a class of transformers with the checkpoint's weights."""
+        return load_model(kind, checkpoint, device=self._device, dtype=self._like.dtype)
+
+    def prepare(self, image_HW3: Pixels) -> Pixels:
+        """Bring an RGB picture to the model's size, uint8. Safe in threads."""
+        return self._pictures.prepare(image_HW3)
 
 
 def unit(features: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ Shapes: B images, H height, W width.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -67,6 +67,18 @@ class Normalisation:
         mean, std = self._mean_C11.to(like.device), self._std_C11.to(like.device)
         values = pixels.float() * self._scale + self._offset
         return ((values - mean) / std).to(like.dtype)
+
+
+class Pictures(Protocol):
+    """Brings pictures to the form that a network wants, and batches of them to its device."""
+
+    def prepare(self, image_HW3: Pixels) -> Pixels:
+        """Return an RGB picture in the network's form, uint8, of one shape. Safe in threads."""
+        ...
+
+    def normalised(self, images: Pixels, like: Tensor, /) -> Any:
+        """Return what the network takes of a batch of them, on the device of ``like``."""
+        ...
 
 
 class PictureProcessing:

@@ -24,8 +24,8 @@ from torch import Tensor
 from curate.core.errors import ModelError
 from curate.models.base import Pixels
 from curate.models.checkpoints import Checkpoint
-from curate.models.loading import load_model, load_tokenizer
-from curate.models.pair_scorer import PairScorer
+from curate.models.loading import load_tokenizer
+from curate.models.pair_scorer import LoadedScorer
 from curate.models.picture_processing import Normalisation, divisible_size, processor_settings
 from curate.models.text_tokens import Pairs, TextBatch, TextTokens
 
@@ -91,39 +91,16 @@ class _Patches:
     mask: Tensor
 
 
-class ViltScorer(PairScorer[_Patches, None]):
+class ViltScorer(LoadedScorer[_Patches, None]):
     """Scores texts with a ``ViltForImageAndTextRetrieval`` checkpoint: ITM alone."""
 
     gives = ("itm",)
 
-    def __init__(
-        self,
-        checkpoint: Checkpoint,
-        *,
-        device: torch.device,
-        dtype: torch.dtype,
-        texts_per_batch: int = 64,
-    ) -> None:
-        """Load the checkpoint.
-
-        Args:
-            checkpoint: a checked checkpoint.
-            device: where it shall run.
-            dtype: type of its weights.
-            texts_per_batch: most pairs in one call of the transformer.
-
-        Raises:
-            ModelError: it is no scorer, or damaged.
-        """
+    def _load(self, checkpoint: Checkpoint, texts_per_batch: int) -> None:
         from transformers import ViltForImageAndTextRetrieval
 
-        self._model = load_model(
-            ViltForImageAndTextRetrieval, checkpoint, device=device, dtype=dtype
-        )
+        self._model = self._network(ViltForImageAndTextRetrieval, checkpoint)
         config = self._model.config
-        self.signature = checkpoint.signature
-        self._device = device
-        self._like = torch.empty(0, device=device, dtype=dtype)
         self._grid = int(config.image_size) // int(config.patch_size)
         self._pictures = ViltPictures(checkpoint, patch_size=int(config.patch_size))
         self._tokens = TextTokens(
@@ -131,10 +108,6 @@ class ViltScorer(PairScorer[_Patches, None]):
             most_tokens=int(config.max_position_embeddings),
             texts_per_batch=texts_per_batch,
         )
-
-    def prepare(self, image_HW3: Pixels) -> Pixels:
-        """Put an RGB picture on its canvas, uint8 [4, S, S]: see :class:`ViltPictures`."""
-        return self._pictures.prepare(image_HW3)
 
     def _see(self, images: Pixels) -> _Patches:
         """Embed patches with their places; every picture's own places are resized to its shape."""

@@ -6,12 +6,10 @@ in this way; the network is ``transformers.models.vision_encoder_decoder``.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 
 from curate.core.errors import ModelError
-from curate.models.base import Pixels, Writing
+from curate.models.base import Writing
 from curate.models.checkpoints import Checkpoint
 from curate.models.encode_once import EncodeOnce
 from curate.models.keyed_generation import (
@@ -25,11 +23,12 @@ from curate.models.keyed_generation import (
 )
 from curate.models.loading import load_model, load_tokenizer
 from curate.models.picture_processing import PictureProcessing
+from curate.models.prompted_captioner import PromptedCaptioner
 
 _HALF = {"image_mean": [0.5] * 3, "image_std": [0.5] * 3, "resample": 2}
 
 
-class VisionEncoderDecoderCaptioner:
+class VisionEncoderDecoderCaptioner(PromptedCaptioner):
     """Writes captions with a ``VisionEncoderDecoderModel`` checkpoint."""
 
     def __init__(
@@ -62,7 +61,7 @@ class VisionEncoderDecoderCaptioner:
             needed=len(ids) + writing.max_tokens,
             positions=text_positions(model.config),
         )
-        self._model = model
+        self._like = next(model.encoder.parameters())
         self._generation = KeyedGeneration(
             model=model,
             tokenizer=tokenizer,
@@ -78,19 +77,3 @@ class VisionEncoderDecoderCaptioner:
             once=EncodeOnce(model.encoder),
         )
         self._generation.govern(model)
-
-    def prepare(self, image_HW3: Pixels) -> Pixels:
-        """Bring an RGB picture to the model's size, uint8 [3, H, W]."""
-        return self._pictures.prepare(image_HW3)
-
-    @torch.inference_mode()
-    def caption(
-        self, images_B3HW: Pixels, uids: Sequence[str], draws: Sequence[int]
-    ) -> list[list[str]]:
-        """Write a caption for every image and draw, without the prompt."""
-        if not len(uids):
-            return []
-        like = next(self._model.encoder.parameters())
-        return self._generation(
-            uids, draws, {"pixel_values": self._pictures.normalised(images_B3HW, like)}
-        )

@@ -116,7 +116,7 @@ def test_penalty_and_least_length_are_those_of_transformers(folder: Path, decodi
 def test_a_tower_sees_an_image_once_in_a_beam_search_too(folder: Path) -> None:
     captioner = _captioner(folder, decoding="beam", num_beams=4)
     seen: list[int] = []
-    tower = captioner._model.git.image_encoder.vision_model.embeddings
+    tower = captioner._generation.model.git.image_encoder.vision_model.embeddings
     tower.register_forward_pre_hook(lambda _, args: seen.append(len(args[0])))
     captioner.caption(_batch(captioner), UIDS, [0, 1])
     assert seen == [6]
@@ -125,7 +125,7 @@ def test_a_tower_sees_an_image_once_in_a_beam_search_too(folder: Path) -> None:
 def test_a_row_of_bad_logits_is_not_written(folder: Path) -> None:
     captioner = _captioner(folder)
     with torch.no_grad():
-        captioner._model.output.bias[:] = float("nan")
+        captioner._generation.model.output.bias[:] = float("nan")
     for decoding in ("nucleus", "beam"):
         captioner._generation.writing = Writing(decoding=decoding, max_tokens=4)  # type: ignore[arg-type]
         with pytest.raises(FloatingPointError):
