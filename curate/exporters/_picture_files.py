@@ -5,16 +5,42 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from curate.core.atomic import flush_directory, storage_errors, write_whole
 from curate.core.checksums import folder_digest
-from curate.core.samples import Sample, image_key
-from curate.exporters._shards import json_text
+from curate.core.samples import Sample, Samples, image_key
+from curate.core.selection import Selection
+from curate.core.table import CommittedTable
+from curate.exporters._samples import SampleConfig
+from curate.exporters._shards import ShardedExporter, json_text
 
 FOLDER = "images"
+
+
+class AnnotatedExporter(ShardedExporter):
+    """Writes pictures, and an entry for each text in a list beside them."""
+
+    suffix = "json"
+
+    def __init__(self, config: SampleConfig) -> None:
+        super().__init__(config)
+        self._sampling = config
+
+    def samples(self, table: CommittedTable, selection: Selection) -> Samples:
+        """Return a sample a text."""
+        return Samples(table, selection, self._sampling, "text")
+
+    def write_shard(self, path: Path, samples: Iterator[Sample]) -> Mapping[str, Any]:
+        """Write a folder of pictures and the list that names them."""
+        return write_annotated(path, samples, self.entry)
+
+    @abstractmethod
+    def entry(self, sample: Sample, path: str) -> Mapping[str, Any]:
+        """Return the entry of a text, given its picture's path relative to the export's folder."""
 
 
 def write_annotated(

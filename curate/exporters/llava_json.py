@@ -8,20 +8,15 @@ train.json --image_folder FOLDER``.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import IO, Any, ClassVar
 
 from pydantic import Field, field_validator
 
 from curate.core.atomic import read_bytes, write_whole
 from curate.core.location import StorePath
-from curate.core.samples import Sample, Samples
-from curate.core.selection import Selection
-from curate.core.table import CommittedTable
-from curate.exporters._picture_files import write_annotated
+from curate.core.samples import Sample
+from curate.exporters._picture_files import AnnotatedExporter
 from curate.exporters._samples import SampleConfig
-from curate.exporters._shards import ShardedExporter
 
 TRAIN = "train.json"
 _IMAGE = "<image>"
@@ -54,23 +49,14 @@ class Config(SampleConfig):
         return LlavaJsonExporter(self)
 
 
-class LlavaJsonExporter(ShardedExporter):
+class LlavaJsonExporter(AnnotatedExporter):
     """Writes pictures and LLaVA's conversations."""
 
     kind = "llava_json"
-    suffix = "json"
 
     def __init__(self, config: Config) -> None:
         super().__init__(config)
         self._config = config
-
-    def samples(self, table: CommittedTable, selection: Selection) -> Samples:
-        """Return a sample a text."""
-        return Samples(table, selection, self._config, "text")
-
-    def write_shard(self, path: Path, samples: Iterator[Sample]) -> Mapping[str, Any]:
-        """Write a folder of pictures and the list that names them."""
-        return write_annotated(path, samples, self._entry)
 
     def finish(self, output: StorePath, shards: list[dict[str, Any]]) -> None:
         """Join the shards' lists into the one file LLaVA wants, line by line."""
@@ -84,7 +70,8 @@ class LlavaJsonExporter(ShardedExporter):
 
         write_whole(output / TRAIN, write)
 
-    def _entry(self, sample: Sample, path: str) -> dict[str, Any]:
+    def entry(self, sample: Sample, path: str) -> dict[str, Any]:
+        """Return the entry of a text, as the trainer reads it."""
         digest = hashlib.blake2b(sample.key.encode(), digest_size=8).digest()
         prompt = self._config.prompts[int.from_bytes(digest) % len(self._config.prompts)]
         said = [("human", prompt), ("gpt", sample.captions[0].text)]

@@ -4,27 +4,25 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import cv2
 import pyarrow as pa
 import pyarrow.parquet as pq
 from fsspec.core import url_to_fs
 from fsspec.implementations.local import LocalFileSystem
 from pydantic import Field
 
-from curate.core.resources import Resources
-from curate.core.stage import Mapped, MapStage
-from curate.stages.download._pictures import Outcome, PictureConfig, Preparer, with_pictures
+from curate.core.stage import Mapped
+from curate.stages.download._decoding import DecodingStage, RootedConfig
+from curate.stages.download._pictures import Outcome, with_pictures
 
 #: Rows of a Parquet file decoded at once: pictures, so few.
 _BATCH_ROWS = 64
 _Row = tuple[int, int | None, int, str | None]
 
 
-class Config(PictureConfig):
+class Config(RootedConfig):
     """Read each row's picture from its shard, check, resize and encode; failures get a reason.
 
     Reasons: ``no_shard``, ``missing_file``, ``outside_root``, ``unreadable_file`` (a shard that
@@ -36,22 +34,12 @@ class Config(PictureConfig):
         image_column: the Parquet column of encoded pictures; img2dataset names it by their format.
     """
 
-    root: str = Field(min_length=1)
     image_column: str = Field("jpg", min_length=1)
 
     @property
     def reads(self) -> tuple[str, ...]:
         """Where the picture is."""
         return ("shard", "shard_place", "shard_bytes", *super().reads)
-
-    @property
-    def resources(self) -> Resources:
-        """Decodes pictures, so it keeps cores busy."""
-        return Resources(num_cpus=1.0, memory_gib=1.0)
-
-    def identity(self) -> dict[str, Any]:
-        """Return what decides the pictures; not the folder's own place."""
-        return {key: value for key, value in super().identity().items() if key != "root"}
 
     def check(self) -> list[str]:
         """Return what is wrong with the folder or the hash list."""
@@ -64,30 +52,20 @@ class Config(PictureConfig):
         return Unpack(self)
 
 
-class Unpack(MapStage):
+class Unpack(DecodingStage):
     """Reads shards one after the other and decodes pictures in threads."""
 
     def __init__(self, config: Config) -> None:
+        super().__init__(config)
         self._config = config
-        self._pool: ThreadPoolExecutor | None = None
-        self._prepare: Preparer | None = None
 
     def setup(self) -> None:
-        """Start the threads."""
-        cv2.setNumThreads(1)  # OpenCV would start threads of its own in each of ours
+        """Find the root, and start the threads."""
         self._fs, self._root = url_to_fs(self._config.root)
-        self._prepare = Preparer(self._config)
-        self._pool = ThreadPoolExecutor(self._config.decode_threads, "curate-decode")
-
-    def close(self) -> None:
-        """Stop the threads."""
-        if self._pool is not None:
-            self._pool.shutdown()
-            self._pool = None
+        super().setup()
 
     def __call__(self, rows: pa.Table) -> Mapped:
         """Unpack one partition; results in row order."""
-        assert self._pool is not None and self._prepare is not None, "the stage is set up"
         expected = self._prepare.expected(rows)
         outcomes: list[Any] = [Outcome(reason="no_shard")] * rows.num_rows
         by_shard: dict[str, list[_Row]] = {}
