@@ -82,20 +82,24 @@ def list_lengths(column: pa.Array | pa.ChunkedArray) -> np.ndarray:
     return np.asarray(lengths.to_numpy(zero_copy_only=False), dtype=np.int64)
 
 
-def pad_parallel(rows: pa.Table) -> pa.Table:
+def pad_parallel(rows: pa.Table, *, like: str = "texts") -> pa.Table:
     """Pad every parallel list with nulls to the length of ``texts``.
 
     A captioner lengthens ``texts``; columns scored before it are padded here, so that no reader
     ever sees lists out of step.
 
+    Args:
+        rows: with any of the parallel columns; without ``like`` nothing is padded.
+        like: a column whose lists are as long as those of ``texts``.
+
     Raises:
         ValueError: a parallel list is longer than ``texts``.
     """
-    if "texts" not in rows.column_names:
+    if like not in rows.column_names:
         return rows
-    wanted = list_lengths(rows["texts"])
+    wanted = list_lengths(rows[like])
     for index, field in enumerate(rows.schema):
-        if not is_parallel(field) or field.name == "texts":
+        if not is_parallel(field) or field.name == like:
             continue
         column = rows[field.name].combine_chunks()
         have = list_lengths(column)

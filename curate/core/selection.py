@@ -19,9 +19,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from curate.core.ahead import in_order
 from curate.core.atomic import (
     child_names,
     exists,
@@ -41,6 +43,8 @@ from curate.core.store import RunStore, same_json
 from curate.core.table import CommittedTable
 
 SELECTION_FILE = "selection.json"
+#: Decisions that are written at once: each waits for the disk to say that it has them.
+_FILES_AT_ONCE = 8
 #: A selection's name is its folder's.
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 DECISION_SCHEMA = pa.schema(
@@ -94,7 +98,17 @@ class Selection:
         return sum(self.facts["selected"].values())
 
     def decisions(self, number: int) -> pa.Table:
-        """Return a partition's decisions (``DECISION_SCHEMA``), one row a text, order kept."""
+        """Return a partition's decisions (``DECISION_SCHEMA``), one row a text, order kept.
+
+        Raises:
+            StoreError: they are gone, or an earlier version of curate wrote them elsewhere.
+        """
+        if "decisions" not in self.facts:
+            raise StoreError(
+                f"selection {self.name!r} of {self.store.root} was written by an earlier version "
+                "of curate, which kept its decisions elsewhere: decide it again with "
+                f"'curate select'; its settings were {json.dumps(self.facts.get('settings'))}"
+            )
         folder = self.store.decisions(str(self.facts["decisions"]))
         return read_parquet(_part(folder, number), remove=folder, schema=DECISION_SCHEMA)
 
@@ -127,7 +141,7 @@ class Selection:
 
     def is_of(self, table: CommittedTable) -> bool:
         """Whether it was decided on the table as it is now."""
-        extent = {name: self.facts[name] for name in table.extent}
+        extent = {name: self.facts.get(name) for name in table.extent}
         return self.fingerprint == table.fingerprint and extent == table.extent
 
     def check(self, table: CommittedTable) -> None:
@@ -176,7 +190,7 @@ def select(
     store = table.store
     decisions = _decisions_name(table, settings)
     before = read_json_if_there(_file(store, name))
-    if before is not None and before["decisions"] == decisions:
+    if before is not None and before.get("decisions") == decisions:
         return Selection(store, name, before), False
     counts = _write_decisions(table, selector, store.decisions(decisions))
     facts = {
@@ -185,7 +199,7 @@ def select(
         "summary": dict(selector.summary()),
         "table": table.fingerprint,
         **table.extent,
-        "rows": sum(table.num_rows().values()),
+        "rows": table.count_rows(),
         **counts.facts(),
     }
     check_texts(
@@ -206,11 +220,20 @@ def select(
 def _write_decisions(table: CommittedTable, selector: Selector, folder: StorePath) -> _Counts:
     """Decide every text and write a file a partition; those of an unfinished attempt are alike."""
     counts = _Counts()
+    flat = None if selector.columns is None else ["source", *selector.columns]
+
+    def write(item: tuple[int, pa.Table]) -> None:
+        write_parquet(_part(folder, item[0]), item[1], flush_folder=False)
+
     with selector.ready():
-        selector.prepare(lambda: (_eligible(texts)[0] for texts in table.each_texts()))
-        for number, texts in zip(table.partitions, table.each_texts(), strict=True):
-            decisions = _decide(selector, texts, counts)
-            write_parquet(_part(folder, number), decisions, flush_folder=False)
+        selector.prepare(lambda: (_eligible(texts)[0] for texts in table.each_texts(flat=flat)))
+        decided = (
+            (number, _decide(selector, texts, counts))
+            for number, texts in zip(table.partitions, table.each_texts(flat=flat), strict=True)
+        )
+        # a selector is asked by this thread alone; what waits for the disk does so beside it
+        for _ in in_order(write, decided, at_once=_FILES_AT_ONCE):
+            pass
     return counts
 
 
@@ -223,14 +246,20 @@ class _Counts:
         self.selected: Counter[str] = Counter()
         self.rejected: dict[str, Counter[str]] = {}
 
-    def add(self, sources: list[str], rejected: list[str | None], rows: list[int]) -> None:
-        self.texts += len(sources)
-        self.rows_kept += len({r for r, reason in zip(rows, rejected, strict=True) if not reason})
-        for source, reason in zip(sources, rejected, strict=True):
+    def add(self, texts: pa.Table, rejected: pa.Array) -> None:
+        self.texts += texts.num_rows
+        kept = texts["row"].to_numpy()[np.asarray(pc.is_null(rejected))]
+        self.rows_kept += len(np.unique(kept))
+        found = pa.table({"source": texts["source"], "reason": rejected})
+        counted = found.group_by(["source", "reason"], use_threads=False).aggregate(
+            [([], "count_all")]
+        )
+        columns = (counted[name].to_pylist() for name in ("source", "reason", "count_all"))
+        for source, reason, count in zip(*columns, strict=True):
             if reason is None:
-                self.selected[source] += 1
+                self.selected[source] += count
             else:
-                self.rejected.setdefault(source, Counter())[reason] += 1
+                self.rejected.setdefault(source, Counter())[reason] += count
 
     def rejected_by_reason(self) -> dict[str, int]:
         return dict(sum(self.rejected.values(), Counter()))
@@ -246,7 +275,8 @@ class _Counts:
 
 def _eligible(texts: pa.Table) -> tuple[pa.Table, pa.ChunkedArray]:
     mask = pc.is_null(texts["reason"])
-    return texts.filter(mask).drop_columns(["reason"]), mask
+    chosen = texts if texts["reason"].null_count == texts.num_rows else texts.filter(mask)
+    return chosen.drop_columns(["reason"]), mask
 
 
 def _decide(selector: Selector, texts: pa.Table, counts: _Counts) -> pa.Table:
@@ -262,7 +292,7 @@ def _decide(selector: Selector, texts: pa.Table, counts: _Counts) -> pa.Table:
         said = said.combine_chunks()
     reasons = texts["reason"].combine_chunks()
     rejected = pc.replace_with_mask(reasons, mask.combine_chunks(), said)
-    counts.add(texts["source"].to_pylist(), rejected.to_pylist(), texts["row"].to_pylist())
+    counts.add(texts, rejected)
     return pa.Table.from_arrays(
         [texts["partition"], texts["row"], texts["text_index"], rejected], schema=DECISION_SCHEMA
     )

@@ -23,6 +23,11 @@ class Among(Selector):
         self._inner = inner
         self._keep = pa.array(keep, pa.string())
 
+    @property
+    def columns(self) -> Sequence[str] | None:
+        """What the other selector looks at."""
+        return () if self._inner is None else self._inner.columns
+
     @contextlib.contextmanager
     def ready(self) -> Iterator[None]:
         """Set up the other selector."""
@@ -45,7 +50,7 @@ class Among(Selector):
         )
         if isinstance(said, pa.ChunkedArray):
             said = said.combine_chunks()
-        others = pa.array([OTHER_SOURCE] * texts.num_rows, pa.string())
+        others = pa.repeat(pa.scalar(OTHER_SOURCE), texts.num_rows)
         return pc.replace_with_mask(others, mask, said)
 
     def summary(self) -> Mapping[str, Any]:
@@ -64,6 +69,11 @@ class RandomShare(Selector):
     def __init__(self, share: float, seed: int) -> None:
         """Say how many, in [0, 1], and which draw."""
         self._share, self._seed = share, seed
+
+    @property
+    def columns(self) -> Sequence[str]:
+        """What the draw depends on."""
+        return ("uid", "text")
 
     def decide(self, texts: pa.Table) -> pa.Array:
         """Return null (selected) or ``not_drawn`` per text."""

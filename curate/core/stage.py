@@ -184,6 +184,14 @@ class Barrier(_Worker, ABC):
 class Selector(_Worker, ABC):
     """Decides text by text, from stored numbers. Needs no GPU."""
 
+    @property
+    def columns(self) -> Sequence[str] | None:
+        """Columns that ``decide`` looks at beside partition, row, text_index and source.
+
+        None stands for all of them. To name them spares reading the rest, the texts above all.
+        """
+        return None
+
     def prepare(self, scan: Callable[[], Iterable[pa.Table]]) -> None:
         """Look at the whole set first, when the decision needs it (an exact quantile).
 
@@ -198,8 +206,8 @@ class Selector(_Worker, ABC):
         Args:
             texts: one row per eligible text (``text_reasons`` null): partition, row, uid,
                 text_index (int32), text, source, model and every score column as plain float32
-                (null: not scored). Never a whole run: called chunk by chunk, all texts of an image
-                in one.
+                (null: not scored); of these, what ``columns`` names. Never a whole run: called
+                chunk by chunk, all texts of an image in one.
         """
 
     def summary(self) -> Mapping[str, Any]:

@@ -263,9 +263,13 @@ class RunStore(RunLayout):
 
     def live_rows(self, nodes: Sequence[Node], number: int) -> np.ndarray:
         """Return the row numbers alive after the given steps, ascending, int32."""
-        legs = [node for node in nodes if node.is_leg]
-        rows: np.ndarray = self._part(legs[-1], number, [])["row"].to_numpy()
-        for node in nodes[_index(nodes, legs[-1]) + 1 :]:
+        last = _last_leg(nodes)
+        return self._alive(nodes, number, self._part(last, number, []))
+
+    def _alive(self, nodes: Sequence[Node], number: int, part: pa.Table) -> np.ndarray:
+        """Return the rows of the last leg's part that no barrier behind it has stopped."""
+        rows: np.ndarray = part["row"].to_numpy()
+        for node in nodes[_index(nodes, _last_leg(nodes)) + 1 :]:
             stopped = self._if_there(node, self.ledger_part(node, number), columns=["row"])
             if stopped is not None:
                 rows = rows[~np.isin(rows, stopped["row"].to_numpy())]
@@ -303,7 +307,6 @@ class RunStore(RunLayout):
             KeyError: a column that none of the steps writes.
         """
         wanted = list(dict.fromkeys(name for name in names if name not in columns.KEYS))
-        rows = self.live_rows(nodes, number)
         newest: dict[str, Node] = {}
         for node in nodes:
             if node.schema is not None:
@@ -311,18 +314,23 @@ class RunStore(RunLayout):
         missing = [name for name in wanted if name not in newest]
         if missing:
             raise KeyError(f"no step has written {missing[0]!r}")
-        pad = bool({"texts"} & newest.keys()) and any(_is_parallel(newest, n) for n in wanted)
-        needed = [*wanted, *(["texts"] if pad and "texts" not in wanted else [])]
+        like = _in_step(nodes, newest, wanted)
+        needed = list(dict.fromkeys([*wanted, like] if like else wanted))
+        last = _last_leg(nodes)
+        mine = [name for name in needed if newest[name] is last]
+        part = self._part(last, number, mine)
+        rows = self._alive(nodes, number, part)
         table = _keys_table(number, rows)
-        for node in dict.fromkeys(newest[name] for name in needed):
-            mine = [name for name in needed if newest[name] is node]
-            part = self._part(node, number, mine)
+        for node in dict.fromkeys([last, *(newest[name] for name in needed)]):
+            if node is not last:
+                mine = [name for name in needed if newest[name] is node]
+                part = self._part(node, number, mine)
             if part.num_rows != len(rows):
                 part = part.take(pa.array(np.searchsorted(part["row"].to_numpy(), rows)))
             for name in mine:
                 assert node.schema is not None
                 table = table.append_column(node.schema.field(name), part[name])
-        return columns.pad_parallel(table).select([*columns.KEYS, *wanted])
+        return columns.pad_parallel(table, like=like).select([*columns.KEYS, *wanted])
 
     def ledger(self, nodes: Sequence[Node], number: int | None = None) -> Iterator[pa.Table]:
         """Yield ledger entries of the given steps, of one partition or of all.
@@ -388,6 +396,26 @@ def _files(folder: StorePath, suffix: str) -> Iterator[StorePath]:
 
 def _index(nodes: Sequence[Node], node: Node) -> int:
     return next(i for i, one in enumerate(nodes) if one is node)
+
+
+def _last_leg(nodes: Sequence[Node]) -> Node:
+    return next(node for node in reversed(nodes) if node.is_leg)
+
+
+def _in_step(nodes: Sequence[Node], newest: Mapping[str, Node], wanted: Sequence[str]) -> str:
+    """Return a column by whose lengths the parallel ones are padded; "" where none lags behind.
+
+    What a leg wrote together with ``texts`` or later is as long as ``texts`` already, so that the
+    texts themselves need not be read.
+    """
+    lists = [name for name in wanted if _is_parallel(newest, name)]
+    if "texts" not in newest or not lists:
+        return ""
+    final = nodes[_index(nodes, newest["texts"]) :]
+    in_step = [name for name in lists if any(newest[name] is node for node in final)]
+    if len(in_step) == len(lists):
+        return ""
+    return in_step[0] if in_step else "texts"
 
 
 def _is_parallel(newest: Mapping[str, Node], name: str) -> bool:

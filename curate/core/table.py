@@ -23,7 +23,7 @@ from curate.core.store import RunStore
 
 #: Columns of the flat view, a row per text; the score columns follow.
 FLAT_NAMES = ("partition", "row", "uid", "text_index", "text", "source", "model", "reason")
-#: Partitions that are read ahead from an object store.
+#: Partitions that are read ahead: whole rows from an object store, texts from anywhere.
 _AT_ONCE = 4
 _FLAT_OF = {
     "texts": "text",
@@ -113,26 +113,48 @@ class CommittedTable:
                     f"no column {name!r} in {self.store.root}: {nearest(name, self.schema.names)}"
                 )
 
-    def texts(self, number: int, names: Sequence[str] = ()) -> pa.Table:
+    def texts(
+        self, number: int, names: Sequence[str] = (), *, flat: Sequence[str] | None = None
+    ) -> pa.Table:
         """Read a partition's texts, one row a text: ``FLAT_NAMES``, scores, and more columns.
 
         Args:
             number: the partition.
             names: row columns to repeat beside each text (``url``, say).
+            flat: of ``FLAT_NAMES`` and the scores, those wanted; None for all. Partition, row,
+                text_index and reason come in any case.
         """
-        lists = [field.name for field in columns.TEXT_FIELDS]
-        rows = self.rows(number, ["uid", *names, *lists, *self.score_names])
-        return flatten_texts(rows, [*self.score_names], names)
+        wanted = {*FLAT_NAMES, *self.score_names} if flat is None else {*flat, "reason"}
+        scores = [name for name in self.score_names if name in wanted]
+        lists = [name for name, said in _FLAT_OF.items() if said in wanted]
+        uid = ["uid"] if "uid" in wanted else []
+        rows = self.rows(number, [*uid, *names, *lists, *scores])
+        return flatten_texts(rows, scores, names)
 
     def count_texts(self) -> int:
         """Return how many texts the table holds, from the receipts of what was committed.
 
         A count of its own: whoever walks the texts can be checked against it.
         """
+        return self._counts[1]
+
+    def count_rows(self) -> int:
+        """Return how many rows the table holds, from the receipts."""
+        return self._counts[0]
+
+    @cached_property
+    def _counts(self) -> tuple[int, int]:
+        """Rows and texts."""
         last = self.nodes[-1]
-        if not last.is_leg:  # a barrier thins out rows after the last receipt
-            return sum(int(list_lengths(rows["texts"]).sum()) for rows in self.each_rows(["texts"]))
-        return sum(receipt.texts for receipt in self.store.each_receipt(last, self._commits))
+        if last.is_leg:
+            receipts = self.store.each_receipt(last, self._commits)
+            found = [(receipt.rows_out, receipt.texts) for receipt in receipts]
+        else:  # a barrier thins out rows after the last receipt
+            found = [
+                (rows.num_rows, int(list_lengths(rows["texts"]).sum()))
+                for rows in self.each_rows(["texts"])
+            ]
+        return sum(rows for rows, _ in found), sum(texts for _, texts in found)
 
     def num_rows(self) -> dict[int, int]:
         """Return the number of finished rows of each partition, in order of their numbers."""
@@ -150,10 +172,12 @@ class CommittedTable:
             lambda number: self.rows(number, wanted), self.partitions, at_once=self._at_once
         )
 
-    def each_texts(self, names: Sequence[str] = ()) -> Iterator[pa.Table]:
-        """Yield the texts, partition by partition."""
+    def each_texts(
+        self, names: Sequence[str] = (), *, flat: Sequence[str] | None = None
+    ) -> Iterator[pa.Table]:
+        """Yield the texts, partition by partition; see ``texts``."""
         yield from in_order(
-            lambda number: self.texts(number, names), self.partitions, at_once=self._at_once
+            lambda number: self.texts(number, names, flat=flat), self.partitions, at_once=_AT_ONCE
         )
 
     @property
@@ -166,20 +190,23 @@ def flatten_texts(rows: pa.Table, scores: Sequence[str], names: Sequence[str] = 
     """Return one row per text of a partition's rows.
 
     Args:
-        rows: with keys, uid, the four text columns and the given ones.
+        rows: with keys, ``text_reasons``, the given columns, and of uid and the other text columns
+            those wanted.
         scores: columns parallel to ``texts``, flattened to plain float32.
         names: row columns to repeat beside each text.
 
     Returns:
-        ``FLAT_NAMES``, then scores, then ``names``.
+        ``FLAT_NAMES``, as far as they are among the rows, then scores, then ``names``.
     """
-    lengths = columns.list_lengths(rows["texts"])
+    lengths = columns.list_lengths(rows["text_reasons"])
     parent = pa.array(np.repeat(np.arange(len(lengths)), lengths))
     starts = np.repeat(np.concatenate([[0], np.cumsum(lengths)])[:-1], lengths)
-    out: dict[str, Any] = {name: rows[name].take(parent) for name in ("partition", "row", "uid")}
+    keys = [name for name in ("partition", "row", "uid") if name in rows.column_names]
+    out: dict[str, Any] = {name: rows[name].take(parent) for name in keys}
     out["text_index"] = pa.array((np.arange(len(parent)) - starts).astype(np.int32))
     for name, flat in _FLAT_OF.items():
-        out[flat] = pc.list_flatten(rows[name])
+        if name in rows.column_names:
+            out[flat] = pc.list_flatten(rows[name])
     for name in scores:
         out[name] = pc.list_flatten(rows[name])
     for name in names:

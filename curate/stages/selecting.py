@@ -16,9 +16,24 @@ def scores(texts: pa.Table, column: str) -> np.ndarray:
     return np.asarray(pc.fill_null(values, float("nan")).to_numpy(), dtype=np.float64)
 
 
-def sources(texts: pa.Table) -> np.ndarray:
-    """Return where each text came from, object, shape [texts]; "" where nobody said."""
-    return np.asarray(pc.fill_null(texts["source"], "").to_pylist(), dtype=object)
+def are_from(texts: pa.Table, source: str) -> np.ndarray:
+    """Return which texts came from a source, bool, shape [texts]."""
+    return np.asarray(pc.fill_null(pc.equal(texts["source"], source), False), dtype=bool)
+
+
+def reasons(count: int, *rules: tuple[np.ndarray, str | None]) -> pa.Array:
+    """Return a reason per text, null where none applies.
+
+    Args:
+        count: number of texts.
+        rules: which texts, as a mask or as numbers, and what is said of them; None selects them
+            again. A later rule overrides the earlier ones.
+    """
+    codes = np.zeros(count, np.int8)
+    for code, (which, _) in enumerate(rules, start=1):
+        codes[which] = code
+    names = pa.array([None, *(reason for _, reason in rules)], pa.string())
+    return names.take(pa.array(codes))
 
 
 def image_numbers(texts: pa.Table) -> np.ndarray:

@@ -258,6 +258,20 @@ def test_selectors(kind: Kind, made: Material) -> None:
     assert set(config.reads) <= set(texts.column_names)
 
 
+@_of("selector")
+def test_a_selector_names_all_that_it_looks_at(kind: Kind, made: Material) -> None:
+    config, texts = _config(kind, made), eligible_texts(30)
+    selector = config.build()
+    names = ["partition", "row", "text_index", "source", *(selector.columns or texts.column_names)]
+    few = texts.select(list(dict.fromkeys(names)))
+    with selector.ready():
+        selector.prepare(lambda: iter([few]))
+        by_few = selector.decide(few)
+        selector.prepare(lambda: iter([texts]))
+        assert selector.decide(texts).equals(by_few)
+    assert set(config.reads) <= set(few.column_names)
+
+
 @_of("source")
 def test_sources(kind: Kind, made: Material, tmp_path: Path) -> None:
     config = _config(kind, made)

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curate.core import selection as selection_module
+from curate.core.atomic import read_json, write_json
 from curate.core.errors import LawError, StoreError
 from curate.core.selection import SELECTION_FILE, Selection, list_selections, select
 from curate.core.stage import Selector
@@ -249,3 +250,20 @@ def test_a_table_that_lost_texts_breaks_the_law(tmp_path: Path) -> None:
     path.write_text(path.read_text().replace('"texts": 2', '"texts": 3'))
     with pytest.raises(LawError, match=r"3 texts in the table.*\+1 unaccounted for"):
         select(table, Least(0.5), {}, name="default")
+
+
+def test_a_selection_of_an_earlier_version_is_said_to_be_one(tmp_path: Path) -> None:
+    table = commit_table(tmp_path, TABLE)
+    selection, _ = select(table, Least(0.5), {"limit": 0.5}, name="old")
+    path = table.store.selection("old") / SELECTION_FILE
+    facts = read_json(path)
+    for name in ("decisions", "supplements"):
+        facts.pop(name)
+    write_json(path, facts)
+    old = Selection.open(tmp_path, "old")
+    assert not old.is_of(table)
+    with pytest.raises(StoreError, match=r"earlier version of curate.*\{\"limit\": 0.5\}"):
+        old.decisions(0)
+    again, worked = select(table, Least(0.5), {"limit": 0.5}, name="old")
+    assert worked and again.decisions(2).equals(selection.decisions(2))
+    assert list_selections(table.store) == ["old", "old-1"]

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from curate.core import columns
@@ -108,6 +109,17 @@ def test_rows_alive_after_each_step(store: RunStore) -> None:
     assert store.live_rows(NODES[:1], 3).tolist() == [0, 2, 3, 4]
     assert store.live_rows(NODES[:2], 3).tolist() == [0, 2, 4]
     assert store.live_rows(NODES, 3).tolist() == [0, 2, 4]
+
+
+def test_lists_are_padded_like_one_that_is_in_step_and_the_texts_stay_unread(
+    store: RunStore,
+) -> None:
+    whole = store.part(CAPTIONS, 3)
+    write_parquet(whole, pq.read_table(whole).drop_columns(["texts"]))
+    rows = store.read(NODES, 3, ["x_itm", "text_sources"])
+    assert rows["x_itm"].to_pylist() == [[0.5, 0.25, None], [0.75, None], [None]]
+    with pytest.raises(StoreError, match="damaged"):
+        store.read(NODES, 3, ["x_itm"])  # alone it is padded like the texts
 
 
 def test_a_column_nobody_writes(store: RunStore) -> None:

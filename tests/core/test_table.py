@@ -39,6 +39,11 @@ def test_a_partition_without_rows_has_the_same_columns(table: CommittedTable) ->
     assert table.texts(1, ["url"]).schema.equals(table.texts(0, ["url"]).schema)
     assert table.rows(1).schema.equals(table.rows(0).schema)
     assert [part.num_rows for part in table.each_texts()] == [3, 0]
+    some = table.texts(0, flat=["source"])
+    assert some.equals(
+        table.texts(0).select(["partition", "row", "text_index", "source", "reason"])
+    )
+    assert table.count_rows() == sum(table.num_rows().values())
     assert [part.num_rows for part in table.each_rows(["uid"])] == [3, 0]
 
 

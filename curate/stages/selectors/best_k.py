@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ from pydantic import Field
 
 from curate.core.config import SelectorConfig
 from curate.core.stage import Selector
-from curate.stages.selecting import BELOW_MIN, NOT_SCORED, image_numbers, scores
+from curate.stages.selecting import BELOW_MIN, NOT_SCORED, image_numbers, reasons, scores
 
 NOT_AMONG_BEST = "not_among_best"
 
@@ -45,6 +45,11 @@ class BestK(Selector):
     def __init__(self, config: Config) -> None:
         self._config = config
 
+    @property
+    def columns(self) -> Sequence[str]:
+        """The score column."""
+        return (self._config.column,)
+
     def decide(self, texts: pa.Table) -> pa.Array:
         """Return null (selected), ``not_among_best``, ``below_min`` or ``not_scored`` per text."""
         values = scores(texts, self._config.column)
@@ -55,12 +60,13 @@ class BestK(Selector):
         rank[order] = np.arange(len(values)) - np.repeat(
             starts, np.diff([*starts.tolist(), len(values)])
         )
-        reasons = np.full(len(values), None, dtype=object)
-        reasons[rank >= self._config.k] = NOT_AMONG_BEST
-        if self._config.min is not None:
-            reasons[values < self._config.min] = BELOW_MIN
-        reasons[np.isnan(values)] = NOT_SCORED
-        return pa.array(reasons, pa.string())
+        least = -np.inf if self._config.min is None else self._config.min
+        return reasons(
+            len(values),
+            (rank >= self._config.k, NOT_AMONG_BEST),
+            (values < least, BELOW_MIN),
+            (np.isnan(values), NOT_SCORED),
+        )
 
     def summary(self) -> Mapping[str, Any]:
         """Return the settings."""

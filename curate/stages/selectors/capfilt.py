@@ -6,18 +6,17 @@ alike and each alone, so an image may keep both, one or none; human-annotated pa
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from pydantic import Field
 
 from curate.core.columns import HUMAN
 from curate.core.config import SelectorConfig
 from curate.core.stage import Selector
-from curate.stages.selecting import NOT_SCORED, scores
+from curate.stages.selecting import NOT_SCORED, are_from, reasons, scores
 
 BELOW = "itm_below_threshold"
 
@@ -50,15 +49,20 @@ class CapFilt(Selector):
     def __init__(self, config: Config) -> None:
         self._config = config
 
+    @property
+    def columns(self) -> Sequence[str]:
+        """The score column."""
+        return (self._config.itm,)
+
     def decide(self, texts: pa.Table) -> pa.Array:
         """Return null (selected), ``itm_below_threshold`` or ``not_scored`` per text."""
         itm = scores(texts, self._config.itm)
-        reasons = np.full(len(itm), None, dtype=object)
-        reasons[itm < self._config.threshold] = BELOW
-        reasons[np.isnan(itm)] = NOT_SCORED
-        human = pc.fill_null(pc.equal(texts["source"], HUMAN), False)
-        reasons[human.to_numpy().astype(bool)] = None
-        return pa.array(reasons, pa.string())
+        return reasons(
+            len(itm),
+            (itm < self._config.threshold, BELOW),
+            (np.isnan(itm), NOT_SCORED),
+            (are_from(texts, HUMAN), None),
+        )
 
     def summary(self) -> Mapping[str, Any]:
         """Return the column and the threshold."""

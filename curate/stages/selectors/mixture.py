@@ -7,7 +7,7 @@ arXiv 2406.08478), section 5: CLIP is best with 0.4 to 0.8 synthetic captions.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,14 @@ from pydantic import Field, model_validator
 from curate.core.columns import SYNTHETIC
 from curate.core.config import SelectorConfig
 from curate.core.stage import Selector
-from curate.stages.selecting import BELOW_MIN, NOT_SCORED, image_numbers, scores, sources
+from curate.stages.selecting import (
+    BELOW_MIN,
+    NOT_SCORED,
+    are_from,
+    image_numbers,
+    reasons,
+    scores,
+)
 
 NOT_DRAWN = "not_drawn"
 
@@ -62,24 +69,37 @@ class Mixture(Selector):
     def __init__(self, config: Config) -> None:
         self._config = config
 
+    @property
+    def columns(self) -> Sequence[str]:
+        """What the draw depends on, and the score column, if any."""
+        return ("uid", *self._config.reads)
+
     def decide(self, texts: pa.Table) -> pa.Array:
         """Return null (selected), ``not_drawn``, ``below_min`` or ``not_scored`` per text."""
         config = self._config
-        reasons = np.full(texts.num_rows, NOT_DRAWN, dtype=object)
         values = np.zeros(texts.num_rows)
         if config.column is not None:
             values = scores(texts, config.column)
-            if config.min is not None:
-                reasons[values < config.min] = BELOW_MIN
-            reasons[np.isnan(values)] = NOT_SCORED
-        eligible = np.flatnonzero(reasons == NOT_DRAWN)
-        images = image_numbers(texts)[eligible]
-        wanted = np.array([self._wants_synthetic(uid) for uid in texts["uid"].to_pylist()], bool)
-        other = (sources(texts) == SYNTHETIC) != wanted
-        order = np.lexsort([eligible, -values[eligible], other[eligible], images])
-        first = np.diff(images[order], prepend=-1) != 0
-        reasons[eligible[order[first]]] = None
-        return pa.array(reasons, pa.string())
+        missing = np.isnan(values)
+        below = values < (-np.inf if config.min is None else config.min)
+        eligible = np.flatnonzero(~(missing | below))
+        images = image_numbers(texts)
+        other = are_from(texts, SYNTHETIC) != self._wanted(texts["uid"], images)
+        order = np.lexsort([eligible, -values[eligible], other[eligible], images[eligible]])
+        first = np.diff(images[eligible][order], prepend=-1) != 0
+        return reasons(
+            texts.num_rows,
+            (eligible, NOT_DRAWN),
+            (below, BELOW_MIN),
+            (missing, NOT_SCORED),
+            (eligible[order[first]], None),
+        )
+
+    def _wanted(self, uids: pa.ChunkedArray, images: np.ndarray) -> np.ndarray:
+        """Return for each text whether its image's draw is a caption; one draw an image."""
+        starts = np.flatnonzero(np.diff(images, prepend=-1))
+        drawn = [self._wants_synthetic(uid) for uid in uids.take(pa.array(starts)).to_pylist()]
+        return np.repeat(np.array(drawn, bool), np.diff([*starts.tolist(), len(images)]))
 
     def _wants_synthetic(self, uid: str) -> bool:
         digest = hashlib.blake2b(f"mixture|{self._config.seed}|{uid}".encode(), digest_size=8)

@@ -7,7 +7,7 @@ those that do not.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,14 @@ from pydantic import Field
 from curate.core.columns import HUMAN, SYNTHETIC
 from curate.core.config import SelectorConfig
 from curate.core.stage import Selector
-from curate.stages.selecting import BELOW_MIN, NOT_SCORED, image_numbers, scores, sources
+from curate.stages.selecting import (
+    BELOW_MIN,
+    NOT_SCORED,
+    are_from,
+    image_numbers,
+    reasons,
+    scores,
+)
 
 WEB_TEXT_KEPT = "web_text_kept"
 
@@ -51,21 +58,28 @@ class Rescue(Selector):
     def __init__(self, config: Config) -> None:
         self._config = config
 
+    @property
+    def columns(self) -> Sequence[str]:
+        """The score column."""
+        return (self._config.column,)
+
     def decide(self, texts: pa.Table) -> pa.Array:
         """Return null (selected), ``web_text_kept``, ``below_min`` or ``not_scored`` per text."""
         config = self._config
-        values, where = scores(texts, config.column), sources(texts)
-        synthetic = where == SYNTHETIC
+        values = scores(texts, config.column)
+        synthetic, human = are_from(texts, SYNTHETIC), are_from(texts, HUMAN)
         bar = config.min if config.synthetic_min is None else config.synthetic_min
-        reasons = np.full(len(values), None, dtype=object)
-        reasons[values < np.where(synthetic, bar, config.min)] = BELOW_MIN
-        reasons[np.isnan(values)] = NOT_SCORED
-        reasons[where == HUMAN] = None
+        below = values < np.where(synthetic, bar, config.min)
         images = image_numbers(texts)
-        passed = np.array([reason is None for reason in reasons], bool)
+        passed = human | ~(below | np.isnan(values))
         has_web = np.unique(images[~synthetic & passed])
-        reasons[synthetic & np.isin(images, has_web)] = WEB_TEXT_KEPT
-        return pa.array(reasons, pa.string())
+        return reasons(
+            len(values),
+            (below, BELOW_MIN),
+            (np.isnan(values), NOT_SCORED),
+            (human, None),
+            (synthetic & np.isin(images, has_web), WEB_TEXT_KEPT),
+        )
 
     def summary(self) -> Mapping[str, Any]:
         """Return the settings."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 
 from curate.core.config import SelectorConfig
 from curate.core.stage import Selector
-from curate.stages.selecting import BELOW_MIN, NOT_SCORED, scores
+from curate.stages.selecting import BELOW_MIN, NOT_SCORED, reasons, scores
 
 ABOVE = "above_max"
 
@@ -54,16 +54,21 @@ class Threshold(Selector):
     def __init__(self, config: Config) -> None:
         self._config = config
 
+    @property
+    def columns(self) -> Sequence[str]:
+        """The score column."""
+        return (self._config.column,)
+
     def decide(self, texts: pa.Table) -> pa.Array:
         """Return null (selected), ``below_min``, ``above_max`` or ``not_scored`` per text."""
         values = scores(texts, self._config.column)
-        reasons = np.full(len(values), None, dtype=object)
-        if self._config.min is not None:
-            reasons[values < self._config.min] = BELOW_MIN
-        if self._config.max is not None:
-            reasons[values > self._config.max] = ABOVE
-        reasons[np.isnan(values)] = NOT_SCORED
-        return pa.array(reasons, pa.string())
+        least, greatest = self._config.min, self._config.max
+        return reasons(
+            len(values),
+            (values < (-np.inf if least is None else least), BELOW_MIN),
+            (values > (np.inf if greatest is None else greatest), ABOVE),
+            (np.isnan(values), NOT_SCORED),
+        )
 
     def summary(self) -> Mapping[str, Any]:
         """Return the column and its bounds."""

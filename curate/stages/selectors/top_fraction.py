@@ -9,7 +9,7 @@ is two passes and two tables of 65,536 counters for any number of texts.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from fractions import Fraction
 from typing import Any
 
@@ -19,7 +19,7 @@ from pydantic import Field
 
 from curate.core.config import SelectorConfig
 from curate.core.stage import Selector
-from curate.stages.selecting import NOT_SCORED, scores
+from curate.stages.selecting import NOT_SCORED, reasons, scores
 
 BELOW = "below_top_fraction"
 _BUCKETS = 1 << 16
@@ -55,6 +55,11 @@ class TopFraction(Selector):
         self._cut: float | None = None
         self._scored = 0
 
+    @property
+    def columns(self) -> Sequence[str]:
+        """The score column."""
+        return (self._config.column,)
+
     def prepare(self, scan: Callable[[], Iterable[pa.Table]]) -> None:
         """Find the score of the last text that is kept.
 
@@ -87,10 +92,7 @@ class TopFraction(Selector):
         if self._cut is None:
             raise RuntimeError("top_fraction decides after it has seen the whole set: call prepare")
         values = scores(texts, self._config.column)
-        reasons = np.full(len(values), None, dtype=object)
-        reasons[values < self._cut] = BELOW
-        reasons[np.isnan(values)] = NOT_SCORED
-        return pa.array(reasons, pa.string())
+        return reasons(len(values), (values < self._cut, BELOW), (np.isnan(values), NOT_SCORED))
 
     def summary(self) -> Mapping[str, Any]:
         """Return the column, the fraction, the number of scored texts and the cut found."""
