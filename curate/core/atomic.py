@@ -287,29 +287,56 @@ def read_json_if_there(path: StorePath) -> Any:
         return None
 
 
-def read_parquet(path: StorePath, *, remove: StorePath, **options: Any) -> pa.Table:
-    """Read a table; options are those of ``pyarrow.parquet.read_table``.
+def read_parquet(
+    path: StorePath,
+    *,
+    remove: StorePath,
+    columns: Sequence[str] | None = None,
+    memory_map: bool = False,
+) -> pa.Table:
+    """Read a table.
 
     A small object is read by one request, of a large one the columns wanted.
+
+    Args:
+        path: the file.
+        remove: what to remove to have its work done again, for the message of a damaged one.
+        columns: columns wanted, in this order; None for all.
+        memory_map: map a file on a disk in place of reading it.
 
     Raises:
         StoreError: the file is gone, or no Parquet with the columns wanted.
     """
-    table = read_parquet_if_there(path, remove=remove, **options)
+    table = read_parquet_if_there(path, remove=remove, columns=columns, memory_map=memory_map)
     if table is None:
         raise damaged(path, FileNotFoundError("it is gone"), remove=remove)
     return table
 
 
-def read_parquet_if_there(path: StorePath, *, remove: StorePath, **options: Any) -> pa.Table | None:
+def read_parquet_if_there(
+    path: StorePath,
+    *,
+    remove: StorePath,
+    columns: Sequence[str] | None = None,
+    memory_map: bool = False,
+) -> pa.Table | None:
     """Read a table, or return None where there is no such file; see ``read_parquet``.
 
     Raises:
         StoreError: no Parquet with the columns wanted.
     """
     try:
-        with parquet_source(path) as source:
-            return pq.read_table(source, **options)
+        # half the time of pyarrow's read_table, which looks at a file as at a data set
+        with (
+            parquet_source(path) as source,
+            pq.ParquetFile(source, memory_map=memory_map) as file,
+        ):
+            if columns is None:
+                return file.read()
+            missing = [name for name in columns if name not in file.schema_arrow.names]
+            if missing:
+                raise pa.ArrowInvalid(f"it has no column {missing[0]!r}")
+            return file.read(columns=list(columns)).select(list(columns))
     except FileNotFoundError:
         return None
     except (OSError, pa.ArrowException) as error:

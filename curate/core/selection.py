@@ -110,7 +110,7 @@ class Selection:
                 f"'curate select'; its settings were {json.dumps(self.facts.get('settings'))}"
             )
         folder = self.store.decisions(str(self.facts["decisions"]))
-        return read_parquet(_part(folder, number), remove=folder, schema=DECISION_SCHEMA)
+        return read_parquet(_part(folder, number), remove=folder, columns=DECISION_SCHEMA.names)
 
     def pairs(
         self, table: CommittedTable, names: Iterable[str] = ()

@@ -353,7 +353,7 @@ class RunStore(RunLayout):
         entries = []
         for revision in reversed(range(count + 1)):
             path = self.ledger_part(node, number, revision)
-            table = self._if_there(node, path, schema=LEDGER_SCHEMA)
+            table = self._if_there(node, path, columns=LEDGER_SCHEMA.names)
             if table is not None:
                 entries.append(table.filter(pa.array(~np.isin(table["row"].to_numpy(), later))))
             if revision:
