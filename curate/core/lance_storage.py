@@ -1,11 +1,17 @@
-"""How Lance, which has a driver of its own for object stores, reaches the one a run is on."""
+"""Where Lance meets the rest: addresses of object stores, its errors, its tables."""
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-from curate.core.errors import StoreError
+import pyarrow as pa
+
+from curate.core.atomic import storage_errors
+from curate.core.errors import StorageFull, StoreError
 from curate.core.location import StorePath
 
 #: Protocols of fsspec and how Lance calls them.
@@ -31,6 +37,33 @@ def lance_address(path: StorePath) -> tuple[str, dict[str, str]]:
         )
     options = _s3_options(path) if _PROTOCOLS[protocol] == "s3" else {}
     return f"{_PROTOCOLS[protocol]}://{rest}", options
+
+
+@contextlib.contextmanager
+def lance_errors(path: StorePath) -> Iterator[None]:
+    """Turn what Lance says of a disk into our errors; it raises whatever its layers raise.
+
+    For what can be made again from a run's tables.
+    """
+    try:
+        with storage_errors(path):
+            yield
+    except (RuntimeError, ValueError, pa.ArrowException) as error:
+        if "No space left on device" in str(error):
+            raise StorageFull(
+                f"no room left to write {path}: free some space and run the same command again; "
+                "everything committed so far stays valid"
+            ) from error
+        raise StoreError(
+            f"{path} cannot be used: {error}; the run's own tables are whole, and it "
+            "is made again when it is removed"
+        ) from error
+
+
+def table_names(database: Any) -> list[str]:
+    """Return the names of a database's tables."""
+    tables = database.list_tables()
+    return list(getattr(tables, "tables", tables))
 
 
 def _s3_options(path: StorePath) -> dict[str, str]:

@@ -69,14 +69,27 @@ def workshop(folder: StorePath) -> Iterator[Path]:
     if isinstance(folder, Path):
         yield folder
         return
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    name = hashlib.blake2b(str(folder).encode(), digest_size=8).hexdigest()
-    local = Path(base) / "curate" / "work" / name
+    local = _in_cache(folder, "work")
     with storage_errors(local):
         local.mkdir(parents=True, exist_ok=True)
     yield local
     _put_all(local, folder)
     shutil.rmtree(local, ignore_errors=True)
+
+
+def kept_beside(folder: StorePath) -> Path:
+    """Return the local folder for what is made from a run again whenever it is missing.
+
+    It is that one itself where it is local. For an object store it is one below the user's cache
+    (``XDG_CACHE_HOME``), the same one for the same ``folder``; nothing of it is put.
+    """
+    return folder if isinstance(folder, Path) else _in_cache(folder, "kept")
+
+
+def _in_cache(folder: UPath, kind: str) -> Path:
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    name = hashlib.blake2b(str(folder).encode(), digest_size=8).hexdigest()
+    return Path(base) / "curate" / kind / name
 
 
 def _put_all(local: Path, folder: UPath) -> None:

@@ -70,7 +70,8 @@ class CommittedTable:
         return tuple(field.name for field in self.schema if columns.is_score(field))
 
     @cached_property
-    def _commits(self) -> dict[int, int]:
+    def commits(self) -> dict[int, int]:
+        """Finished partitions, each with how many supplements it has."""
         last = next(node for node in reversed(self.nodes) if node.is_leg)
         tail = self.nodes[-1]
         if not tail.is_leg and not exists(self.store.done_file(tail)):
@@ -80,7 +81,7 @@ class CommittedTable:
     @property
     def extent(self) -> dict[str, int]:
         """How much of the table there is: it grows by partitions and by supplements of them."""
-        return {"partitions": len(self._commits), "supplements": sum(self._commits.values())}
+        return {"partitions": len(self.commits), "supplements": sum(self.commits.values())}
 
     @cached_property
     def partitions(self) -> tuple[int, ...]:
@@ -89,7 +90,7 @@ class CommittedTable:
         A partition is finished when its last leg has committed it; with a barrier at the end,
         when the barrier is resolved.
         """
-        return tuple(sorted(self._commits))
+        return tuple(sorted(self.commits))
 
     def rows(self, number: int, names: Iterable[str] | None = None) -> pa.Table:
         """Read a partition's finished rows, keys first.
@@ -147,7 +148,7 @@ class CommittedTable:
         """Rows and texts."""
         last = self.nodes[-1]
         if last.is_leg:
-            receipts = self.store.each_receipt(last, self._commits)
+            receipts = self.store.each_receipt(last, self.commits)
             found = [(receipt.rows_out, receipt.texts) for receipt in receipts]
         else:  # a barrier thins out rows after the last receipt
             found = [

@@ -62,7 +62,7 @@ class Gallery:
 
 def make_gallery(
     run: RunView,
-    where: Callable[[pd.DataFrame], pd.DataFrame] | str | None,
+    where: Callable[[pd.DataFrame], pd.DataFrame] | pd.DataFrame | str | None,
     *,
     limit: int,
     selection: str | None,
@@ -88,18 +88,18 @@ def make_gallery(
 
 
 def _choose(
-    texts: pd.DataFrame, where: Callable[[pd.DataFrame], pd.DataFrame] | str | None
+    texts: pd.DataFrame, where: Callable[[pd.DataFrame], pd.DataFrame] | pd.DataFrame | str | None
 ) -> pd.DataFrame:
     import pandas as pd
 
     if where is None:
         return texts
     if not isinstance(where, str):
-        chosen = where(texts)
+        chosen = where if isinstance(where, pd.DataFrame) else where(texts)
         if not _are_rows(chosen):
             raise StoreError(
-                f"the function gave a {type(chosen).__name__}: it must return rows of the frame "
-                "it is given"
+                f"these are no rows of texts ({type(chosen).__name__}): give a frame with "
+                "'partition' and 'row', or a function that returns one"
             )
         return chosen
     error: Exception | None = None

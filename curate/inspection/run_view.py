@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal, overload
 
 import pyarrow as pa
@@ -16,8 +18,10 @@ from curate.core.table import CommittedTable, flatten_texts
 
 if TYPE_CHECKING:
     import pandas as pd
+    from PIL.Image import Image
 
     from curate.inspection.gallery import Gallery
+    from curate.inspection.index.search import By, Search
     from curate.inspection.score_charts import ScoreCharts
 
 #: Encoded images are read only when they are asked for by name.
@@ -195,9 +199,78 @@ class RunView:
 
         return make_charts(self.table, selection)
 
+    @overload
+    def search(
+        self,
+        words: str | None = ...,
+        *,
+        image: str | Path | bytes | Image | None = ...,
+        by: By = ...,
+        limit: int = ...,
+        columns: Sequence[str] = ...,
+        arrow: Literal[True],
+    ) -> pa.Table: ...
+    @overload
+    def search(
+        self,
+        words: str | None = ...,
+        *,
+        image: str | Path | bytes | Image | None = ...,
+        by: By = ...,
+        limit: int = ...,
+        columns: Sequence[str] = ...,
+        arrow: Literal[False] = ...,
+    ) -> pd.DataFrame: ...
+    def search(
+        self,
+        words: str | None = None,
+        *,
+        image: str | Path | bytes | Image | None = None,
+        by: By = "words",
+        limit: int = 50,
+        columns: Sequence[str] = (),
+        arrow: bool = False,
+    ) -> pa.Table | pd.DataFrame:
+        """Search for texts by words, for images by what they show, or by another picture.
+
+        The first search builds the index that ``curate view`` uses, in the run's folder.
+
+        Args:
+            words: what to look for. All words must occur, ``"in double quotes"`` side by side,
+                ``-word`` must not; matched by their stem, without regard to case and accents.
+            image: instead of words: a picture's file, its encoded bytes, a PIL image, or the uid
+                of a row. Needs embeddings (``embed: true`` at the scorer).
+            by: ``meaning`` looks for images that ``words`` describe, whatever their texts say;
+                needs embeddings and a scorer that embeds texts, too.
+            limit: most texts to return.
+            columns: row columns to repeat beside each text (``url``, say).
+            arrow: as ``pyarrow.Table`` instead of pandas.
+
+        Returns:
+            One row a text as ``texts`` has them, the best first, with ``relevance`` (BM25, words)
+            or ``similarity`` (cosine in [-1, 1], all texts of an image alike).
+
+        Raises:
+            StoreError: no embeddings, no such uid or column, or the index cannot be written.
+            SourceError: the picture cannot be read.
+            ModelError: the checkpoint that made the embeddings cannot be had.
+
+        Example:
+            >>> run.search("dog -cat", limit=5)  # doctest: +SKIP
+            >>> run.show(run.search(image="dog.jpg"))  # doctest: +SKIP
+        """
+        found = self._search.table(words, image, by, limit, columns)
+        return found if arrow else found.to_pandas()
+
+    @cached_property
+    def _search(self) -> Search:
+        from curate.inspection.index.search import Search
+
+        return Search(self.table)
+
     def show(
         self,
-        where: Callable[[pd.DataFrame], pd.DataFrame] | str | None = None,
+        where: Callable[[pd.DataFrame], pd.DataFrame] | pd.DataFrame | str | None = None,
         *,
         limit: int = 12,
         selection: str | None = None,
@@ -207,7 +280,8 @@ class RunView:
 
         Args:
             where: which texts' pictures: a pandas query over ``texts()`` (``"filter_itm < 0.2"``),
-                or a function from that frame to the rows wanted, in the order wanted.
+                a function from that frame to the rows wanted, in the order wanted, or such rows
+                themselves, as ``search`` gives them.
             limit: how many pictures.
             selection: also says of each text whether it is selected.
             side: longest side of a thumbnail, pixels.

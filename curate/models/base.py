@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -140,3 +140,11 @@ class Scorer(Protocol):
             texts: T texts, in any order.
             images_of: for each text the index of its image.
         """
+
+
+@runtime_checkable
+class EmbedsTexts(Protocol):
+    """A scorer whose texts have vectors in the space of its images, as a dual encoder's have."""
+
+    def embed_texts(self, texts: Sequence[str]) -> NDArray[np.float32] | None:
+        """Return texts' vectors, float32 [T, E], unit norm; None where the family has none."""

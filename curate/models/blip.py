@@ -213,6 +213,9 @@ class BlipScorer(LoadedScorer[_Seen, Tensor]):
     def _image_embeds(self, seen: _Seen) -> Tensor:
         return seen.embeds
 
+    def _text_embeds(self, read: Tensor) -> Tensor:
+        return read
+
 
 def _enc_id(checkpoint: Checkpoint, text: Any, tokenizer: Any) -> int:
     known = tokenizer.get_vocab().get("[ENC]")

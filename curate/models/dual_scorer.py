@@ -102,3 +102,6 @@ class DualScorer(LoadedScorer[Tensor, Tensor]):
 
     def _image_embeds(self, seen: Tensor) -> Tensor:
         return seen
+
+    def _text_embeds(self, read: Tensor) -> Tensor:
+        return read

@@ -100,3 +100,6 @@ class FlavaScorer(LoadedScorer[_Encoded, _Encoded]):
 
     def _image_embeds(self, seen: _Encoded) -> Tensor:
         return seen.embeds
+
+    def _text_embeds(self, read: _Encoded) -> Tensor:
+        return read.embeds

@@ -189,3 +189,6 @@ class MedScorer(_Med, PairScorer[_Seen, torch.Tensor]):
 
     def _image_embeds(self, seen: _Seen) -> torch.Tensor:
         return seen.embeds
+
+    def _text_embeds(self, read: torch.Tensor) -> torch.Tensor:
+        return read

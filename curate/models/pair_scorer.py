@@ -15,6 +15,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 
 from curate.models.base import Pixels, Scored
@@ -60,6 +61,24 @@ class PairScorer(ABC, Generic[Seen, Read]):
     def _image_embeds(self, seen: Seen) -> Tensor | None:
         """Return the images' embeddings [B, E], unit norm; None where the family has none."""
         return None
+
+    def _text_embeds(self, read: Read) -> Tensor | None:
+        """Return the texts' embeddings [U, E], unit norm, in the images' space; None: none."""
+        return None
+
+    @torch.inference_mode()
+    def embed_texts(self, texts: Sequence[str]) -> NDArray[np.float32] | None:
+        """Return texts' vectors; see :class:`curate.models.base.EmbedsTexts`."""
+        embeds: NDArray[np.float32] | None = None
+        for batch in self._tokens(texts).batches(range(len(texts)), self._device):
+            some = self._text_embeds(self._read(batch))
+            if some is None:
+                return None
+            if embeds is None:
+                embeds = np.zeros((len(texts), some.shape[1]), np.float32)
+            for pairs in batch.pairs:
+                embeds[pairs.places] = some[pairs.text_rows].float().cpu().numpy()
+        return embeds
 
     @torch.inference_mode()
     def score(self, images_B3HW: Pixels, texts: Sequence[str], images_of: Sequence[int]) -> Scored:

@@ -7,9 +7,8 @@ how many rows of each, so an append that a kill left unreported is never repeate
 
 from __future__ import annotations
 
-import contextlib
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -17,12 +16,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import Field
 
-from curate.core.atomic import read_json_if_there, remove, storage_errors, write_json
+from curate.core.atomic import read_json_if_there, remove, write_json
 from curate.core.config import SinkConfig
-from curate.core.errors import StorageFull, StoreError
+from curate.core.errors import StoreError
 from curate.core.failpoints import reach
-from curate.core.lance_storage import lance_address
-from curate.core.location import StorePath
+from curate.core.lance_storage import lance_address, lance_errors, table_names
 from curate.core.stage import Progress, Sink
 from curate.core.table import CommittedTable
 
@@ -57,7 +55,7 @@ class LanceSink(Sink):
             StorageFull: no room left.
             StoreError: the view cannot be written, or its rows are not the table's afterwards.
         """
-        with _lance_errors(table.store.root / f"{TABLE_NAME}.lance"):
+        with lance_errors(table.store.root / f"{TABLE_NAME}.lance"):
             return self._index(table, progress)
 
     def _index(self, table: CommittedTable, progress: Progress) -> Mapping[str, Any]:
@@ -73,7 +71,7 @@ class LanceSink(Sink):
             database.drop_table(TABLE_NAME, ignore_missing=True)
             reach("lance.dropped")
             remove(view_file)
-        if TABLE_NAME in _table_names(database):
+        if TABLE_NAME in table_names(database):
             view = database.open_table(TABLE_NAME)
         else:
             view = database.create_table(TABLE_NAME, schema=_lance_schema(table.schema))
@@ -120,29 +118,6 @@ class LanceSink(Sink):
                 f"{table.store.root / (TABLE_NAME + '.lance')} and run again to rebuild it"
             )
         return {"rows": rows, "appended_partitions": appended}
-
-
-@contextlib.contextmanager
-def _lance_errors(path: StorePath) -> Iterator[None]:
-    """Turn what Lance says of a disk into our errors; it raises whatever its layers raise."""
-    try:
-        with storage_errors(path):
-            yield
-    except (RuntimeError, ValueError, pa.ArrowException) as error:
-        if "No space left on device" in str(error):
-            raise StorageFull(
-                f"no room left to write {path}: free some space and run the same command again; "
-                "everything committed so far stays valid"
-            ) from error
-        raise StoreError(
-            f"the LanceDB view {path} cannot be used: {error}; the table itself is whole, "
-            "and the view is made again when it is removed"
-        ) from error
-
-
-def _table_names(database: Any) -> list[str]:
-    tables = database.list_tables()
-    return list(getattr(tables, "tables", tables))
 
 
 def _rows_held(view: Any) -> Counter[int]:

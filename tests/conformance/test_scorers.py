@@ -47,6 +47,8 @@ TOWERS: dict[str, tuple[str, str | None]] = {
     "vilt": ("vilt.embeddings.patch_embeddings", None),
     "bridgetower": ("vision_model.visual.embeddings", "text_model.embeddings"),
 }
+#: No cosine of one vector with one other: an image has many, or the texts meet it within.
+WITHOUT_TEXT_VECTORS = {"blip_2", "vilt", "bridgetower"}
 ESSAY = "two birds in the snow under the old tree beside the water, " * 12
 TEXTS: list[list[str]] = [
     ["a red dog on the grass", "birds"],
@@ -228,6 +230,21 @@ def test_embeddings_are_what_itc_compares(family: Family) -> None:
             np.testing.assert_allclose(np.linalg.norm(embed), 1, atol=2e-3)
             wanted = ask(decode(rows["image"][place].as_py()), "a dog")["embed"]
             np.testing.assert_allclose(embed, wanted, atol=1e-3)
+
+
+def test_a_text_that_has_a_vector_meets_its_image_by_itc(family: Family) -> None:
+    config, rows = family.config(), partition_table(TEXTS)
+    model = config.load()
+    texts = ["a red dog on the grass", "birds", ESSAY, "birds"]
+    found = model.embed_texts(texts)  # type: ignore[attr-defined]
+    if family.name in WITHOUT_TEXT_VECTORS:
+        assert found is None
+        return
+    images = np.stack([model.prepare(decode(rows["image"][0].as_py()))])
+    scored = model.score(images, texts, [0] * len(texts))
+    assert scored.image_embeds is not None
+    np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1, atol=1e-5)
+    np.testing.assert_allclose(found @ scored.image_embeds[0], scored.numbers["itc"], atol=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -46,6 +46,7 @@ def commit_table(
     fingerprint: str = "one",
     extra: Sequence[pa.Field] = (),
     first: int = 0,
+    facts: Mapping[str, Any] | None = None,
 ) -> CommittedTable:
     """Commit a one-step run of these partitions and open it.
 
@@ -55,12 +56,13 @@ def commit_table(
         fingerprint: identity of the step.
         extra: further columns, filled from each row's ``extra``.
         first: number of the first partition; those before it are there already.
+        facts: what else the plan says.
     """
     schema = pa.schema([columns.UID, *extra, *columns.TEXT_FIELDS, SCORE])
     node = Node(f"passes/0/leg-0-{fingerprint}", fingerprint, ("source",), schema)
     store = RunStore(root)
     keys = [columns.PARTITION, columns.ROW]
-    store.write_plan([node], pa.schema([*keys, *schema]), {"name": "table"})
+    store.write_plan([node], pa.schema([*keys, *schema]), {"name": "table", **(facts or {})})
     for number, rows in enumerate(partitions, start=first):
         table = _table(number, rows, pa.schema([*keys, *schema]))
         partition = Partition(number, SourceFile("f", len(rows), "", ""), 0, len(rows))

@@ -191,7 +191,7 @@ def test_a_query_that_cannot_be_used_says_so_and_names_the_columns(
 
 
 def test_a_function_that_gives_no_rows_says_so(run: curate.RunView) -> None:
-    with pytest.raises(StoreError, match="must return rows of the frame it is given"):
+    with pytest.raises(StoreError, match="these are no rows of texts"):
         run.show(lambda texts: texts["text"])
 
 

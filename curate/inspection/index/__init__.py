@@ -1,0 +1,1 @@
+"""An index over a run's pairs, for looking: filters, sorts, words, pictures and thresholds."""

@@ -1,0 +1,320 @@
+"""An opened index: its columns as arrays, pages of it, words and vectors looked up in it.
+
+Pairs are numbered by their place in the index, from 0. Columns of numbers are read once and kept;
+columns of words stay on disk and are read through when one is asked about.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from curate.core.atomic import read_json
+from curate.core.errors import StoreError, nearest
+from curate.core.stage import Progress
+from curate.core.table import CommittedTable
+from curate.inspection.index.build import PAIRS, STATE_FILE, bring_up_to_date, vectors_name
+from curate.inspection.index.columns import VECTOR, Column, Layout, layout
+
+Places = NDArray[np.int64]
+Bools = NDArray[np.bool_]
+Floats = NDArray[np.float64]
+
+_EMPTY = {"number": pa.float64(), "flag": pa.bool_(), "text": pa.string()}
+_TERM = re.compile(r'(-?)(?:"([^"]*)"?|(\S+))')
+_READ_AT_ONCE = 65_536
+#: Of an approximate index: clusters looked into, and how many times the wanted number of vectors
+#: is compared exactly.
+_PROBES, _REFINE = 40, 10
+
+
+@dataclass(frozen=True, slots=True)
+class Numbers:
+    """A column of numbers or flags.
+
+    Attributes:
+        values: one a pair; 0 where there is none.
+        known: which pairs have one; NaN counts as none.
+    """
+
+    values: NDArray[Any]
+    known: Bools
+
+
+class PairIndex:
+    """The index of a run's pairs; safe in threads."""
+
+    def __init__(
+        self, place: Path, wanted: Layout, values: Mapping[str, Sequence[str]], num_pairs: int
+    ) -> None:
+        self.place = place
+        self.columns = {column.name: column for column in wanted.columns}
+        self.embeddings = wanted.embeddings
+        self.left_out = wanted.left_out
+        self._values = values
+        self._num_pairs = num_pairs
+        self._numbers: dict[str, Numbers] = {}
+        self._lock = threading.Lock()
+
+    @classmethod
+    def open(
+        cls, table: CommittedTable, folder: Path | None = None, progress: Progress | None = None
+    ) -> PairIndex:
+        """Bring a run's index up to date and open it.
+
+        Args:
+            table: the run's.
+            folder: where indices are kept; beside the run when not given.
+            progress: called with finished and all partitions while there are some to add.
+
+        Raises:
+            StorageFull, StoreError: it cannot be built.
+        """
+        place = bring_up_to_date(table, folder, progress)
+        values = read_json(place / STATE_FILE)["values"]
+        index = cls(place, layout(table), values, 0)
+        index._num_pairs = index._pairs.count_rows() if index._pairs is not None else 0
+        return index
+
+    def __len__(self) -> int:
+        return self._num_pairs
+
+    @cached_property
+    def _pairs(self) -> Any:
+        return _opened(self.place, PAIRS)
+
+    @property
+    def score_names(self) -> list[str]:
+        """Columns of scores."""
+        return [name for name, column in self.columns.items() if column.is_score]
+
+    def column(self, name: str) -> Column:
+        """Return a column.
+
+        Raises:
+            StoreError: no such column; the message offers the nearest.
+        """
+        if name not in self.columns:
+            raise StoreError(f"no column {name!r}: {nearest(name, self.columns)}")
+        return self.columns[name]
+
+    def few_values(self, name: str) -> Sequence[str] | None:
+        """Return the values of a column of words, sorted, where they are few; else None."""
+        return self._values.get(self.column(name).stored)
+
+    def numbers(self, name: str) -> Numbers:
+        """Return a column of numbers or flags.
+
+        Raises:
+            StoreError: no such column, or one of words.
+        """
+        column = self.column(name)
+        if column.kind == "text":
+            raise StoreError(f"column {name!r} holds words, not numbers")
+        with self._lock:
+            if name not in self._numbers:
+                self._numbers[name] = _numbers(self._read(column.stored))
+            return self._numbers[name]
+
+    def _read(self, stored: str) -> pa.ChunkedArray:
+        if self._pairs is None:
+            return pa.chunked_array([], pa.float64())
+        return self._pairs.to_table(columns=[stored])[stored]
+
+    def where_words(self, name: str, test: Callable[[pa.Array], pa.Array]) -> Bools:
+        """Return which pairs pass a test of a column of words, read through in portions.
+
+        Args:
+            name: the column.
+            test: from strings to flags; a null flag is no.
+        """
+        stored = self.column(name).stored
+        if self._pairs is None:
+            return np.zeros(0, bool)
+        found = [
+            pc.fill_null(test(batch[stored]), False).to_numpy(zero_copy_only=False)
+            for batch in self._pairs.to_batches(columns=[stored], batch_size=_READ_AT_ONCE)
+        ]
+        return np.concatenate([np.zeros(0, bool), *found])
+
+    @cached_property
+    def images(self) -> Places:
+        """For each pair its image: ``partition << 32 | row``."""
+        partitions, rows = (self.numbers(name).values for name in ("partition", "row"))
+        return np.asarray(partitions.astype(np.int64) << 32 | rows.astype(np.int64))
+
+    @cached_property
+    def image_starts(self) -> Places:
+        """Places at which the pairs of another image begin; those of one lie together."""
+        images = self.images
+        if not len(images):
+            return np.zeros(0, np.int64)
+        return np.flatnonzero(np.concatenate([[True], images[1:] != images[:-1]]))
+
+    def of_images(self, images: Places) -> tuple[Places, Places]:
+        """Return the pairs of images, image by image, and for each the place of its image.
+
+        Args:
+            images: as ``images`` has them; those that the index does not hold are passed over.
+        """
+        order, starts = self._image_order
+        known = self.images[starts][order]
+        at = np.searchsorted(known, images)
+        at[at == len(known)] = 0
+        there = np.flatnonzero(known[at] == images) if len(known) else np.zeros(0, np.int64)
+        first = starts[order[at[there]]]
+        ends = np.append(starts[1:], len(self))[order[at[there]]]
+        lengths = ends - first
+        owner = np.repeat(there, lengths)
+        steps = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+        return np.repeat(first, lengths) + steps, owner
+
+    @cached_property
+    def _image_order(self) -> tuple[Places, Places]:
+        starts = self.image_starts
+        return np.argsort(self.images[starts], kind="stable"), starts
+
+    def take(self, places: Sequence[int] | Places, names: Sequence[str]) -> pa.Table:
+        """Return pairs in the order given, by their columns' names."""
+        stored = [self.column(name).stored for name in names]
+        if self._pairs is None:
+            kinds = [_EMPTY[self.column(name).kind] for name in names]
+            return pa.schema(list(zip(names, kinds, strict=True))).empty_table()
+        found = self._pairs.take([int(place) for place in places], columns=stored)
+        return found.select(stored).rename_columns(list(names))
+
+    def with_words(self, words: str) -> tuple[Places, Floats]:
+        """Return the pairs whose text has all of the words, the most relevant (BM25) first.
+
+        ``"two words"`` in double quotes is a phrase; ``-word`` must not occur. Words are matched by
+        their stem (of English), without regard to case and accents.
+
+        Returns:
+            Places, and the relevance of each.
+
+        Raises:
+            StoreError: only words that must not occur.
+        """
+        from lance.query import BooleanQuery, MatchQuery, Occur, PhraseQuery
+        from lance.query import FullTextOperator as Operator
+
+        terms: list[Any] = []
+        for no, phrase, word in _TERM.findall(words):
+            query = (
+                PhraseQuery(phrase, "text")
+                if phrase
+                else MatchQuery(word, "text", operator=Operator.AND)
+            )
+            if phrase or word:
+                terms.append((Occur.MUST_NOT if no else Occur.MUST, query))
+        if self._pairs is None or not terms:
+            return np.zeros(0, np.int64), np.zeros(0)
+        if all(occur is Occur.MUST_NOT for occur, _ in terms):
+            raise StoreError(f"{words!r} says only what must not occur: add a word to look for")
+        found = self._pairs.to_table(
+            columns=["_score"],
+            full_text_query=BooleanQuery(terms),
+            with_row_address=True,
+            limit=len(self),
+        )
+        relevance = found["_score"].to_numpy().astype(np.float64)
+        return self._places(found["_rowaddr"].to_numpy()), relevance
+
+    def nearest(
+        self, vector: NDArray[np.float32], count: int, embedding: str | None = None
+    ) -> tuple[Places, Floats]:
+        """Return the images whose embeddings are nearest to a vector, the nearest first.
+
+        Args:
+            vector: float32 [E], unit norm.
+            count: how many images.
+            embedding: which column of embeddings; the first when not given.
+
+        Returns:
+            Images as ``images`` has them, and their cosines with the vector.
+
+        Raises:
+            StoreError: the run has no such embeddings.
+        """
+        dataset = self._vectors(embedding)
+        if dataset is None or not dataset.count_rows():
+            return np.zeros(0, np.int64), np.zeros(0)
+        kind = dataset.schema.field(VECTOR).type.value_type.to_pandas_dtype()
+        query = {
+            **{"column": VECTOR, "q": vector.astype(kind), "k": count, "metric": "cosine"},
+            **({"nprobes": _PROBES, "refine_factor": _REFINE} if dataset.has_index else {}),
+        }
+        found = dataset.to_table(columns=["partition", "row", "_distance"], nearest=query)
+        keys = [found[name].to_numpy().astype(np.int64) for name in ("partition", "row")]
+        return keys[0] << 32 | keys[1], 1 - found["_distance"].to_numpy().astype(np.float64)
+
+    def embedding_of(
+        self, partition: int, row: int, embedding: str | None = None
+    ) -> NDArray[np.float32] | None:
+        """Return the embedding of an image, float32 [E]; None where it has none."""
+        dataset = self._vectors(embedding)
+        if dataset is None:
+            return None
+        where = f"partition = {int(partition)} AND row = {int(row)}"
+        found = dataset.to_table(columns=[VECTOR], filter=where)[VECTOR]
+        if not len(found):
+            return None
+        return np.asarray(found[0].as_py(), np.float32)
+
+    def check_embeddings(self) -> None:
+        """Check that there are embeddings.
+
+        Raises:
+            StoreError: there are none; the message says how to get them.
+        """
+        if not self.embeddings:
+            raise StoreError(
+                "this run has no image embeddings to search by: give its scorer 'embed: true' and "
+                "run it again (only the scorer is done again)"
+            )
+
+    def _vectors(self, embedding: str | None) -> Any:
+        self.check_embeddings()
+        name = self.embeddings[0] if embedding is None else embedding
+        if name not in self.embeddings:
+            raise StoreError(f"no embeddings {name!r}: {nearest(name, self.embeddings)}")
+        return _opened(self.place, vectors_name(self.embeddings.index(name)))
+
+    def _places(self, addresses: NDArray[np.uint64]) -> Places:
+        order, known = self._addresses
+        return np.asarray(order[np.searchsorted(known, addresses)])
+
+    @cached_property
+    def _addresses(self) -> tuple[Places, NDArray[np.uint64]]:
+        """Places in the order of Lance's row addresses, and the addresses in order."""
+        found = self._pairs.to_table(columns=[], with_row_address=True)["_rowaddr"].to_numpy()
+        order = np.argsort(found, kind="stable")
+        return order, found[order]
+
+
+def _opened(place: Path, name: str) -> Any:
+    import lance
+
+    path = place / f"{name}.lance"
+    return lance.dataset(str(path)) if path.exists() else None
+
+
+def _numbers(column: pa.ChunkedArray) -> Numbers:
+    known = np.asarray(column.is_valid().to_numpy(), bool)
+    if pa.types.is_boolean(column.type):
+        return Numbers(pc.fill_null(column, False).to_numpy().astype(bool), known)
+    values = column.to_numpy() if not column.null_count else pc.fill_null(column, 0).to_numpy()
+    if values.dtype.kind == "f":
+        finite = np.isfinite(values)
+        values, known = np.where(finite, values, 0).astype(np.float64), known & finite
+    return Numbers(np.asarray(values), known)
