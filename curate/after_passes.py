@@ -72,7 +72,11 @@ def pretrain_on_selection(
         table.store.root / "pretrain" / config.name,
         reporter,
         source=SelectionPairs(table, selection, score=config.data.score),
-        data={"table": table.fingerprint, "selection": dict(selection.facts)},
+        data={
+            "table": table.fingerprint,
+            "selection": dict(selection.facts),
+            **table.added_facts([config.data.score] if config.data.score else []),
+        },
         said=f"on {selection.selected:,} selected texts",
     )
 

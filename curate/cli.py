@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from curate import shard_commands
+from curate.add_score_command import add_score_command
 from curate.calibrate import calibrate_command
 from curate.loop_commands import bootstrap_command, prove_command
 from curate.report_command import report_command
@@ -291,6 +292,7 @@ def list_command(family: str | None, as_json: bool) -> None:
             click.echo(f"  {kind.name:<{width}}  {kind.summary()}")
 
 
+main.add_command(add_score_command)
 main.add_command(shard_commands.validate_command)
 main.add_command(shard_commands.import_command)
 main.add_command(calibrate_command)

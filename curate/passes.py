@@ -106,7 +106,7 @@ class PassRunner:
             errand = Errand(f"left-{uuid.uuid4().hex}")
         self._result = PassesResult()
         self._errand = errand
-        self._supplemented.clear()
+        self._supplemented = touched(self._earlier_commits())
         self._load_quarantine()
         for one in self._plan.passes:
             if one.legs:
@@ -122,13 +122,14 @@ class PassRunner:
 
     def _pass(self, one: PassPlan) -> None:
         commits = [self._store.commits(leg.node) for leg in one.legs]
-        totals = self._complete(one, commits) if one.index else None
+        lists = self._plan.reads_list(one)
+        totals = None if lists else self._complete(one, commits)
         if totals is None:
             totals = [Totals() for _ in one.legs]
             self._watcher.pass_begins(
                 one,
                 [len(numbers) for numbers in commits],
-                self._expected(one.legs[-1].node) if one.index else None,
+                None if lists else self._expected(one.legs[-1].node),
             )
             self._take(one, self._unfinished(one, commits, totals), commits, totals)
             self._watcher.pass_ends(one)
@@ -208,10 +209,19 @@ class PassRunner:
         ]
 
     def _partitions(self, one: PassPlan) -> Iterator[Partition]:
-        if one.index == 0 and not self._errand.reasons:
-            source = self._plan.source
+        source = self._plan.source
+        if source is not None and self._plan.reads_list(one) and not self._errand.reasons:
             return self._register.listed(source.build(), self._store.spool, source.partition_rows)
-        return self._register.partitions()
+        every = self._register.partitions()
+        if not self._plan.earlier:
+            return every
+        there = self._earlier_commits()
+        return (partition for partition in every if partition.number in there)
+
+    def _earlier_commits(self) -> dict[int, int]:
+        """Partitions that the steps done earlier have committed, each with its supplements."""
+        legs = [node for node in self._plan.earlier if node.is_leg]
+        return self._store.commits(legs[-1]) if legs else {}
 
     def _complete(self, one: PassPlan, commits: Sequence[Mapping[int, int]]) -> list[Totals] | None:
         """Return a pass's totals as written down, or None when they lack some of its commits."""
@@ -235,9 +245,9 @@ class PassRunner:
         return self._register.num_partitions - aside
 
     def _load_quarantine(self) -> None:
-        for leg in self._plan.legs:
-            for number, facts in self._store.quarantined(leg.node).items():
-                self._result.quarantined[number] = (leg.node, facts["error"])
+        for node in (node for node in self._plan.nodes if node.is_leg):
+            for number, facts in self._store.quarantined(node).items():
+                self._result.quarantined[number] = (node, facts["error"])
 
     def _quarantine(self, one: PassPlan, failure: Failure) -> None:
         leg = one.legs[failure.leg]
@@ -291,8 +301,8 @@ class PassRunner:
         self._result.totals.append((node, totals))
 
     def _check_laws(self) -> None:
-        if self._result.quarantined:
-            return  # the run is unfinished and says so; every commit kept its own law
+        if self._result.quarantined or self._plan.earlier:
+            return  # the run is unfinished and says so, or is not all here; commits keep the law
         check_rows(
             "the whole run",
             rows_in=self._result.rows,

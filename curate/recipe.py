@@ -136,6 +136,19 @@ def load(
     Raises:
         RecipeError: everything that is wrong with it.
     """
+    overrides = [*sets, *([f"engine.kind={engine}"] if engine else [])]
+    data, lines = read_mapping(path, overrides)
+    if output is not None:
+        data["output"] = str(output)
+    return parse(data, lines, str(path))
+
+
+def read_mapping(path: Path, sets: Sequence[str]) -> tuple[dict[str, Any], Lines]:
+    """Read a YAML file that is a mapping, overrides applied, with the lines of its keys.
+
+    Raises:
+        RecipeError: no such file, no YAML, no mapping, an override that fits nowhere.
+    """
     label = str(path)
     try:
         text = path.read_text(encoding="utf-8")
@@ -149,15 +162,11 @@ def load(
         raise RecipeError(label, problems)
     if not isinstance(data, dict):
         raise RecipeError(label, [Problem("a recipe is a mapping", hint="name:, source:, stages:")])
-    overrides = list(sets)
-    overrides += [f"engine.kind={engine}"] if engine else []
-    for one in overrides:
+    for one in sets:
         problems += override(data, one)
-    if output is not None:
-        data["output"] = str(output)
     if problems:
         raise RecipeError(label, problems)
-    return parse(data, lines, label)
+    return data, lines
 
 
 def parse(data: dict[str, Any], lines: Lines | None = None, label: str = "recipe") -> Recipe:

@@ -6,7 +6,7 @@ Everything here may be killed at any moment; the same call goes on from what was
 from __future__ import annotations
 
 import platform
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -14,7 +14,9 @@ from typing import Any
 
 import yaml
 
+from curate.added_scores import Additions
 from curate.after_passes import after_passes
+from curate.core.added import with_added
 from curate.core.atomic import (
     TEMPORARY_SUFFIX,
     child_names,
@@ -29,7 +31,7 @@ from curate.core.lease import LEASE_FOLDER, owned
 from curate.core.plan import Plan, StagePlan, stage_identity
 from curate.core.store import RunStore, same_json
 from curate.core.table import CommittedTable
-from curate.engine.base import Engine, build
+from curate.engine.base import Engine, EngineConfig, build
 from curate.outcome import Reporter, RunResult, result_json
 from curate.passes import PassesResult, PassRunner
 from curate.recipe import Recipe
@@ -64,16 +66,19 @@ def run(recipe: Recipe, reporter: Reporter, *, retry: Sequence[str] = ()) -> Run
         if stack.enter_context(owned(store.root)):  # the last owner was killed
             sweep_temporaries(store.root)
         _tell_what_changed(store, plan, reporter)
-        _write_down(store, recipe, plan)
+        additions = _additions(store, plan, reporter)
+        facts = _write_down(store, recipe, plan, additions)
         if QUARANTINED in retry:
-            release_quarantined(store, plan)
-        engine = stack.enter_context(_lazy_engine(recipe, reporter))
+            for one in (plan, *additions.plans):
+                release_quarantined(store, one)
+        engine = stack.enter_context(lazy_engine(recipe.engine, reporter))
         runner = PassRunner(plan, store, engine, reporter)
         passes = runner.run()
         reasons = [reason for reason in retry if reason != QUARANTINED]
         if reasons:
             passes = _retry(runner, store, plan, passes, reasons, reporter)
-        table = CommittedTable(store, plan.nodes, plan.schema, {})
+        additions.run(engine, reporter, passes)
+        table = CommittedTable.of(store, plan.nodes, plan.schema, facts)
         result = RunResult(store.root, passes)
         after_passes(recipe, table, result, reporter)
         write_json(store.root / "result.json", result_json(result))
@@ -130,13 +135,13 @@ def _resolve_on_loopback(stage: StagePlan, resolve: Mapping[str, str]) -> StageP
 
 
 @contextmanager
-def _lazy_engine(recipe: Recipe, reporter: Reporter) -> Iterator[Any]:
+def lazy_engine(config: EngineConfig, reporter: Reporter) -> Iterator[Callable[[], Engine]]:
     """Start the engine at the first call, close it at the end; a run with no work starts none."""
     started: list[Engine] = []
 
     def get() -> Engine:
         if not started:
-            started.append(build(recipe.engine))
+            started.append(build(config))
             reporter.engine_started(started[0].describe())
         return started[0]
 
@@ -208,8 +213,19 @@ def _tell_what_changed(store: RunStore, plan: Plan, reporter: Reporter) -> None:
     )
 
 
-def _write_down(store: RunStore, recipe: Recipe, plan: Plan) -> None:
-    """Write the recipe as resolved and the plan, before anything runs.
+def _additions(store: RunStore, plan: Plan, reporter: Reporter) -> Additions:
+    """Return the scorers that were added to the run; one that the recipe has by now goes."""
+    facts = store.read_plan()[2] if exists(store.root / PLAN_FILE) else {}
+    additions = Additions(store, plan, facts)
+    for name in additions.superseded:
+        reporter.say(f"{name} was added to this run and is a stage of the recipe now")
+    return additions
+
+
+def _write_down(
+    store: RunStore, recipe: Recipe, plan: Plan, additions: Additions
+) -> dict[str, Any]:
+    """Write the recipe as resolved and the plan, before anything runs; returns the plan's facts.
 
     The recipe can be run itself, so it holds what was set and no default: a default written out
     may be a setting without effect, which is refused. ``plan.json`` holds them all.
@@ -226,13 +242,15 @@ def _write_down(store: RunStore, recipe: Recipe, plan: Plan) -> None:
     }
     text = yaml.safe_dump(resolved, sort_keys=False, allow_unicode=True).encode()
     write_whole(store.root / RECIPE_FILE, lambda file: file.write(text))
-    facts = {
+    facts: dict[str, Any] = {
         "identity": _identity(recipe),
         "name": recipe.name,
         "versions": versions(),
         "stages": [stage_identity(stage) for stage in recipe.stages],
     }
+    facts = with_added(facts, additions.present)
     store.write_plan(plan.nodes, plan.schema, facts)
+    return facts
 
 
 def versions() -> dict[str, str]:

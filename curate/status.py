@@ -32,6 +32,7 @@ def run_status(root: StorePath) -> dict[str, Any]:
         "rows": register.num_rows,
         "partitions": register.num_partitions,
         "steps": [_step(store, node) for node in table.nodes],
+        "added": [_step(store, one.node) for one in table.added],
         "quarantined": [
             {
                 "partition": number,
@@ -39,7 +40,7 @@ def run_status(root: StorePath) -> dict[str, Any]:
                 "where": facts["where"],
                 "error": facts["error"],
             }
-            for node in table.nodes
+            for node in (*table.nodes, *(one.node for one in table.added))
             if node.is_leg
             for number, facts in store.quarantined(node).items()
         ],
@@ -75,10 +76,10 @@ def print_status(console: Console, facts: dict[str, Any]) -> None:
     table = Table(box=None, pad_edge=False, header_style="dim")
     for name in ("step", "partitions", "rows in", "dropped", "rows on", "written", ""):
         table.add_column(name, justify="left" if name in ("step", "") else "right")
-    for step in facts["steps"]:
+    for step in (*facts["steps"], *facts["added"]):
         dropped = sum(sum(reasons.values()) for reasons in step["dropped"].values())
         table.add_row(
-            step["step"],
+            step["step"] + (" (added)" if step in facts["added"] else ""),
             f"{step['partitions']:,}",
             f"{step['rows_in']:,}",
             f"{dropped:,}",

@@ -117,25 +117,31 @@ class Plan:
     """What a recipe will do.
 
     Attributes:
-        source: the validated source.
+        source: the validated source; None where the work rests on steps done earlier.
         source_schema: columns the source gives.
         passes: in order.
         schema: columns of the finished table, keys first.
+        earlier: steps of another plan that the passes read from and that are left as they are.
     """
 
-    source: SourceConfig
+    source: SourceConfig | None
     source_schema: pa.Schema
     passes: tuple[PassPlan, ...]
     schema: pa.Schema
+    earlier: tuple[Node, ...] = ()
 
     @property
     def nodes(self) -> tuple[Node, ...]:
         """Every step that writes files, in order."""
-        out: list[Node] = []
+        out: list[Node] = [*self.earlier]
         for one in self.passes:
             out += [leg.node for leg in one.legs]
             out += [one.barrier.node] if one.barrier else []
         return tuple(out)
+
+    def reads_list(self, one: PassPlan) -> bool:
+        """Whether a pass takes its rows from the source."""
+        return one.index == 0 and not self.earlier
 
     @property
     def legs(self) -> tuple[LegPlan, ...]:
@@ -156,7 +162,7 @@ def compile_plan(source: StagePlan, schema: pa.Schema, stages: Sequence[StagePla
     """
     assert isinstance(source.config, SourceConfig)
     identity = {k: v for k, v in source.config.identity().items() if k not in _WHERE}
-    return _Compiler(_digest("", [{"source": identity}]), source, schema).compile(stages)
+    return _Compiler(digest("", [{"source": identity}]), source, schema).compile(stages)
 
 
 class _Compiler:
@@ -204,7 +210,7 @@ class _Compiler:
             if index == number == 0:
                 added = [*self.source_schema, *added]
                 names = [self.source.name, *names]
-            self.fingerprint = _digest(self.fingerprint, [stage_identity(s) for s in group])
+            self.fingerprint = digest(self.fingerprint, [stage_identity(s) for s in group])
             node = Node(
                 folder=f"passes/{index}/leg-{number}-{self.fingerprint[:8]}",
                 fingerprint=self.fingerprint,
@@ -220,7 +226,7 @@ class _Compiler:
     def _barrier(self, index: int, stage: StagePlan | None) -> BarrierPlan | None:
         if stage is None:
             return None
-        self.fingerprint = _digest(self.fingerprint, [stage_identity(stage)])
+        self.fingerprint = digest(self.fingerprint, [stage_identity(stage)])
         folder = f"passes/{index}/barrier-{stage.name}-{self.fingerprint[:8]}"
         return BarrierPlan(Node(folder, self.fingerprint, (stage.name,), None), stage)
 
@@ -283,6 +289,7 @@ def _reads_from_before(stages: Iterable[StagePlan]) -> tuple[str, ...]:
     return tuple(name for name in needed if name not in columns.KEYS)
 
 
-def _digest(previous: str, parts: Sequence[Mapping[str, Any]]) -> str:
+def digest(previous: str, parts: Sequence[Mapping[str, Any]]) -> str:
+    """Return a step's fingerprint, hex: the one before it and what the step is."""
     text = json.dumps([previous, *parts], sort_keys=True, ensure_ascii=False, default=str)
     return hashlib.sha256(text.encode()).hexdigest()

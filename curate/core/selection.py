@@ -66,7 +66,8 @@ class Selection:
         name: its name.
         facts: the selector's settings and summary, and the counts: ``rows``, ``rows_kept``,
             ``texts``, ``selected`` (by source) and ``rejected`` (by source and reason);
-            ``decisions`` names the folder of the decisions.
+            ``decisions`` names the folder of the decisions, ``added`` what made those columns
+            read that were added to the run (see ``CommittedTable.added_extent``).
     """
 
     store: RunStore
@@ -142,7 +143,12 @@ class Selection:
     def is_of(self, table: CommittedTable) -> bool:
         """Whether it was decided on the table as it is now."""
         extent = {name: self.facts.get(name) for name in table.extent}
-        return self.fingerprint == table.fingerprint and extent == table.extent
+        added = self.facts.get("added", {})
+        return (
+            self.fingerprint == table.fingerprint
+            and extent == table.extent
+            and added == table.added_extent(added)
+        )
 
     def check(self, table: CommittedTable) -> None:
         """Check that the selection belongs to the table as it is now.
@@ -188,7 +194,8 @@ def select(
             f"{name!r} is no name for a selection: letters, digits, '.', '_' and '-' are due"
         )
     store = table.store
-    decisions = _decisions_name(table, settings)
+    reads = table.score_names if selector.columns is None else selector.columns
+    decisions = _decisions_name(table, settings, table.added_extent(reads))
     before = read_json_if_there(_file(store, name))
     if before is not None and before.get("decisions") == decisions:
         return Selection(store, name, before), False
@@ -199,6 +206,7 @@ def select(
         "summary": dict(selector.summary()),
         "table": table.fingerprint,
         **table.extent,
+        **table.added_facts(reads),
         "rows": table.count_rows(),
         **counts.facts(),
     }
@@ -306,9 +314,11 @@ def _part(folder: StorePath, number: int) -> StorePath:
     return folder / f"{part_name(number)}.parquet"
 
 
-def _decisions_name(table: CommittedTable, settings: Mapping[str, Any]) -> str:
+def _decisions_name(
+    table: CommittedTable, settings: Mapping[str, Any], added: Mapping[str, Any]
+) -> str:
     """Return a name for the decisions of such a selector on the table as it is now."""
-    made_from = [dict(settings), table.fingerprint, table.extent]
+    made_from = [dict(settings), table.fingerprint, table.extent, *([added] if added else [])]
     text = json.dumps(made_from, sort_keys=True, default=str)
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 

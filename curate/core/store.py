@@ -292,13 +292,20 @@ class RunStore(RunLayout):
                     rows.append(table["row"].to_numpy())
         return np.unique(np.concatenate(rows)) if rows else np.zeros(0, np.int32)
 
-    def read(self, nodes: Sequence[Node], number: int, names: Iterable[str]) -> pa.Table:
+    def read(
+        self,
+        nodes: Sequence[Node],
+        number: int,
+        names: Iterable[str],
+        beside: Sequence[Node] = (),
+    ) -> pa.Table:
         """Read a partition as it is after the given steps.
 
         Args:
             nodes: the steps so far, in order, the partition committed in every leg of them.
             number: the partition.
             names: columns wanted; the keys always come first.
+            beside: legs whose columns are joined on, null in rows on which they say nothing.
 
         Returns:
             One row per live row, rows ascending; parallel lists padded to ``texts``.
@@ -308,7 +315,7 @@ class RunStore(RunLayout):
         """
         wanted = list(dict.fromkeys(name for name in names if name not in columns.KEYS))
         newest: dict[str, Node] = {}
-        for node in nodes:
+        for node in (*nodes, *beside):
             if node.schema is not None:
                 newest.update(dict.fromkeys(node.schema.names, node))
         missing = [name for name in wanted if name not in newest]
@@ -322,13 +329,17 @@ class RunStore(RunLayout):
         rows = self._alive(nodes, number, part)
         table = _keys_table(number, rows)
         for node in dict.fromkeys([last, *(newest[name] for name in needed)]):
+            assert node.schema is not None
             if node is not last:
                 mine = [name for name in needed if newest[name] is node]
-                part = self._part(node, number, mine)
+                part = (
+                    self._joined(node, number, mine, rows)
+                    if any(node is one for one in beside)
+                    else self._part(node, number, mine)
+                )
             if part.num_rows != len(rows):
                 part = part.take(pa.array(np.searchsorted(part["row"].to_numpy(), rows)))
             for name in mine:
-                assert node.schema is not None
                 table = table.append_column(node.schema.field(name), part[name])
         return columns.pad_parallel(table, like=like).select([*columns.KEYS, *wanted])
 
@@ -376,6 +387,18 @@ class RunStore(RunLayout):
         # a lone column of numbers is cheap to map; images are not worth a second open file
         tables = [self._read(node, path, columns=wanted, memory_map=not names) for path in paths]
         return tables[0] if len(tables) == 1 else pa.concat_tables(tables).sort_by("row")
+
+    def _joined(self, node: Node, number: int, names: Sequence[str], rows: np.ndarray) -> pa.Table:
+        """Read columns of a leg for the given rows, null where it holds none of them."""
+        assert node.schema is not None
+        if exists(self.commit_file(node, number)):
+            part = self._part(node, number, names)
+        else:
+            part = pa.schema([columns.ROW, *map(node.schema.field, names)]).empty_table()
+        have = part["row"].to_numpy()
+        place = np.searchsorted(have, rows)
+        found = np.isin(rows, have)
+        return part.take(pa.array(np.where(found, place, 0), pa.int64(), mask=~found))
 
     def _read(self, node: Node, path: StorePath, **options: Any) -> pa.Table:
         return read_parquet(path, remove=self.root / node.folder, **options)

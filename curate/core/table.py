@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curate.core import columns
+from curate.core.added import AddedScore, added_of
 from curate.core.ahead import in_order
 from curate.core.atomic import exists
 from curate.core.columns import list_lengths
@@ -40,14 +41,16 @@ class CommittedTable:
     Attributes:
         store: the run's folder.
         nodes: its steps, in order.
-        schema: columns of the finished table, keys first.
+        schema: columns of the finished table, keys first; those of added scorers last.
         facts: what else ``plan.json`` says (name, versions).
+        added: scorers that were added to the finished run.
     """
 
     store: RunStore
     nodes: Sequence[Node]
     schema: pa.Schema
     facts: dict[str, Any]
+    added: Sequence[AddedScore] = ()
 
     @classmethod
     def open(cls, root: StorePath) -> CommittedTable:
@@ -57,7 +60,23 @@ class CommittedTable:
             StoreError: the folder holds no run.
         """
         store = RunStore(root)
-        return cls(store, *store.read_plan())
+        return cls.of(store, *store.read_plan())
+
+    @classmethod
+    def of(
+        cls, store: RunStore, nodes: Sequence[Node], schema: pa.Schema, facts: dict[str, Any]
+    ) -> CommittedTable:
+        """Return the table of such steps, with the scorers added to them.
+
+        Args:
+            store: the run's folder.
+            nodes: the steps.
+            schema: what they give.
+            facts: see the class; they name the added scorers.
+        """
+        added = added_of(facts)
+        fields = [field for one in added for field in one.node.schema or ()]
+        return cls(store, nodes, pa.schema([*schema, *fields]), facts, added)
 
     @property
     def fingerprint(self) -> str:
@@ -68,6 +87,34 @@ class CommittedTable:
     def score_names(self) -> tuple[str, ...]:
         """Score columns, in order."""
         return tuple(field.name for field in self.schema if columns.is_score(field))
+
+    def added_extent(self, names: Iterable[str]) -> dict[str, list[Any]]:
+        """Say what made those of some columns that were added, and how much of them there is.
+
+        The identity of the table (``fingerprint``, ``extent``) leaves added columns out, so that
+        they put nothing out of date; what is made from one of them remembers this beside it.
+
+        Returns:
+            By column: fingerprint, partitions, supplements. Without columns that are not there.
+        """
+        wanted = set(names)
+        found: dict[str, list[Any]] = {}
+        for one in self.added:
+            mine = [field.name for field in one.node.schema or () if field.name in wanted]
+            if mine:
+                commits = self.store.commits(one.node)
+                extent = [one.node.fingerprint, len(commits), sum(commits.values())]
+                found.update(dict.fromkeys(mine, extent))
+        return found
+
+    def added_facts(self, names: Iterable[str]) -> dict[str, Any]:
+        """Return ``added_extent`` as an entry beside the table's fingerprint, none where empty."""
+        extent = self.added_extent(names)
+        return {"added": extent} if extent else {}
+
+    def canaries(self) -> Iterator[tuple[Node, pa.Table]]:
+        """Yield the scores of planted mismatches, with the leg that scored them."""
+        yield from self.store.canaries([*self.nodes, *(one.node for one in self.added)])
 
     @cached_property
     def commits(self) -> dict[int, int]:
@@ -100,7 +147,7 @@ class CommittedTable:
         """
         wanted = list(self.schema.names if names is None else names)
         self.check_names(wanted)
-        return self.store.read(self.nodes, number, wanted)
+        return self.store.read(self.nodes, number, wanted, [one.node for one in self.added])
 
     def check_names(self, names: Iterable[str]) -> None:
         """Check that columns exist.

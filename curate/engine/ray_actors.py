@@ -87,7 +87,8 @@ class RayEngine(Engine):
         finally:
             pools.stop()
         if pools.losses:  # everything is committed: what dead workers left half-written is litter
-            sweep_temporaries(work.root / "passes")
+            for folder in ("passes", "added"):
+                sweep_temporaries(work.root / folder)
 
     def close(self) -> None:
         """Leave the cluster; one that was started here ends."""

@@ -57,7 +57,8 @@ class LegWorker:
         self._before = work.nodes_before(leg)
         self._reads_source = not self._before
         self._last = leg == len(work.this.legs) - 1
-        self._source = work.plan.source.build() if self._reads_source else None
+        source = work.plan.source
+        self._source = source.build() if source is not None and self._reads_source else None
         self._stages = [(plan, plan.config.build()) for plan in self._leg.stages]
         barrier = work.this.barrier
         self._barrier: Barrier | None = (

@@ -95,6 +95,7 @@ class ShardedExporter(Exporter):
             "table": table.fingerprint,
             "selection": dict(selection.facts),
             "options": self._options.identity(),
+            **table.added_facts(table.score_names),
         }
         there = _finished(output, wanted)
         if there is not None:

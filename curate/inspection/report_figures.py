@@ -258,7 +258,7 @@ def _canaries_rejected(table: CommittedTable, decided: Decided) -> int | None:
     if decided.column is None or not decided.cuts:
         return None
     rejected = 0
-    for _, part in table.store.canaries(table.nodes):
+    for _, part in table.canaries():
         if decided.column in part.column_names:
             scores = floats(part[decided.column])
             scores = scores[np.isfinite(scores)]

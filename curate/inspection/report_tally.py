@@ -160,7 +160,7 @@ def score_histograms(table: CommittedTable) -> dict[str, Histogram]:
 
 def add_canaries(table: CommittedTable, histograms: Mapping[str, Histogram]) -> None:
     """Count the planted mismatches beside the texts."""
-    for _, part in table.store.canaries(table.nodes):
+    for _, part in table.canaries():
         for name in histograms.keys() & set(part.column_names):
             histograms[name].add(CANARY, floats(part[name]))
 
@@ -178,7 +178,7 @@ def _ranges(table: CommittedTable, names: Sequence[str]) -> dict[str, tuple[floa
     for rows in table.each_rows(names) if names else ():
         for name in names:
             look(name, pc.list_flatten(rows[name]))
-    for _, part in table.store.canaries(table.nodes) if names else ():
+    for _, part in table.canaries() if names else ():
         for name in set(names) & set(part.column_names):
             look(name, part[name])
     return {name: _widened(low[name], high[name]) for name in names}

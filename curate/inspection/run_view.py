@@ -140,7 +140,7 @@ class RunView:
     def canaries(self, *, arrow: Literal[False] = ...) -> pd.DataFrame: ...
     def canaries(self, *, arrow: bool = False) -> pa.Table | pd.DataFrame:
         """Return the scores of planted mismatches: what the filter says where it must say no."""
-        parts = (part for _, part in self.table.store.canaries(self.table.nodes))
+        parts = (part for _, part in self.table.canaries())
         return _joined(parts, CANARY_KEYS.empty_table(), arrow=arrow)
 
     def funnel(self) -> pd.DataFrame:

@@ -124,11 +124,7 @@ def canary_scores(table: CommittedTable, column: str) -> Floats:
 
 def planted_scores(table: CommittedTable, column: str) -> Floats:
     """Read the scores of the planted mismatches; empty where there are none."""
-    parts = [
-        _known(part[column])
-        for _, part in table.store.canaries(table.nodes)
-        if column in part.column_names
-    ]
+    parts = [_known(part[column]) for _, part in table.canaries() if column in part.column_names]
     return np.concatenate([np.zeros(0), *parts])
 
 

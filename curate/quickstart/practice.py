@@ -137,7 +137,7 @@ def _canaries_said(table: CommittedTable, selection: Selection) -> dict[str, Any
     """What share of the canaries the selection's rule would reject."""
     settings = selection.facts["settings"]
     column, threshold = settings.get("itm"), settings.get("threshold")
-    parts = [part for _, part in table.store.canaries(table.nodes) if column in part.column_names]
+    parts = [part for _, part in table.canaries() if column in part.column_names]
     if not parts or threshold is None:
         return None
     scores = pa.concat_tables(parts, promote_options="default")[column].drop_null().to_numpy()

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import Field
@@ -25,7 +26,8 @@ from curate.core.stage import Progress, Sink
 from curate.core.table import CommittedTable
 
 TABLE_NAME = "table"
-_VIEW_FILE = "table.lance.json"
+#: Says which table the view is of; without it there is none.
+VIEW_FILE = "table.lance.json"
 
 
 class Config(SinkConfig):
@@ -51,6 +53,8 @@ class LanceSink(Sink):
     def index(self, table: CommittedTable, progress: Progress) -> Mapping[str, Any]:
         """Append the partitions the view does not hold yet; rebuild it when the table is another.
 
+        Columns of scorers that were added to the run are added to the rows there are.
+
         Raises:
             StorageFull: no room left.
             StoreError: the view cannot be written, or its rows are not the table's afterwards.
@@ -64,8 +68,9 @@ class LanceSink(Sink):
         root = table.store.root
         address, options = lance_address(root)
         database = lancedb.connect(address, storage_options=options or None)
-        view_file = root / _VIEW_FILE
+        view_file = root / VIEW_FILE
         before = read_json_if_there(view_file)
+        made_from = {"table": table.fingerprint, **table.added_facts(table.schema.names)}
         same = before is not None and before["table"] == table.fingerprint
         if not same:
             database.drop_table(TABLE_NAME, ignore_missing=True)
@@ -76,8 +81,11 @@ class LanceSink(Sink):
         else:
             view = database.create_table(TABLE_NAME, schema=_lance_schema(table.schema))
             reach("lance.created")
-        if not same:
-            write_json(view_file, {"table": table.fingerprint})
+        if same and before != made_from:
+            _exchange_added(view, table, before.get("added", {}))
+            reach("lance.exchanged")
+        if before != made_from:
+            write_json(view_file, made_from)
         held = _rows_held(view)
         missing = [number for number, rows in table.num_rows().items() if held[number] < rows]
         for start in range(0, len(missing), self._config.batch):
@@ -93,10 +101,10 @@ class LanceSink(Sink):
     @staticmethod
     def _append(view: Any, table: CommittedTable, held: Mapping[int, int]) -> None:
         """Append the rows of some partitions, but for those that the view holds."""
-        schema = _lance_schema(table.schema)
+        schema = view.schema
         parts = []
         for number, count in held.items():
-            rows = table.rows(number)
+            rows = table.rows(number, schema.names).select(schema.names)
             if count:  # supplements came after the partition was indexed
                 found = view.to_lance().to_table(columns=["row"], filter=f"partition = {number}")
                 known = pc.is_in(rows["row"], found["row"].combine_chunks())
@@ -118,6 +126,45 @@ class LanceSink(Sink):
                 f"{table.store.root / (TABLE_NAME + '.lance')} and run again to rebuild it"
             )
         return {"rows": rows, "appended_partitions": appended}
+
+
+def _exchange_added(view: Any, table: CommittedTable, had: Mapping[str, Any]) -> None:
+    """Give the view the columns of added scorers as they are now; nothing else is rewritten."""
+    import lance
+
+    now = table.added_extent(table.schema.names)
+    there = [name for name in view.schema.names if name in now or name not in table.schema.names]
+    stale = [name for name in there if had.get(name) != now.get(name)]
+    if stale:
+        view.drop_columns(stale)
+    due = [name for name in now if name not in there or name in stale]
+    if not due:
+        return
+    fields = _lance_schema(pa.schema([table.schema.field(name) for name in due]))
+
+    joined = lance.batch_udf(output_schema=fields)(lambda batch: _columns_of(table, batch, fields))
+    view.to_lance().add_columns(joined, read_columns=["partition", "row"])
+    view.checkout_latest()
+
+
+def _columns_of(table: CommittedTable, keys: pa.RecordBatch, fields: pa.Schema) -> pa.RecordBatch:
+    """Return columns of the table for rows in any order, a partition at a time."""
+    partitions, wanted = keys["partition"].to_numpy(), keys["row"].to_numpy()
+    order: list[np.ndarray] = []
+    parts = []
+    for number in np.unique(partitions):
+        places = np.flatnonzero(partitions == number)
+        rows = table.rows(int(number), fields.names)
+        found = np.searchsorted(rows["row"].to_numpy(), wanted[places])
+        parts.append(_plain(rows.take(pa.array(found)).select(fields.names), fields))
+        order.append(places)
+    if not parts:
+        return pa.RecordBatch.from_pylist([], schema=fields)
+    back = np.argsort(np.concatenate(order))
+    joined = pa.concat_tables(parts).take(pa.array(back)).combine_chunks()
+    return pa.RecordBatch.from_arrays(
+        [column.combine_chunks() for column in joined.columns], schema=fields
+    )
 
 
 def _rows_held(view: Any) -> Counter[int]:
