@@ -135,10 +135,21 @@ class EfficientNetLite(nn.Module):
 
     def forward(self, pixels_BCHW: Tensor) -> Tensor:
         """Map normalised pixels [B, 3, H, W] to tokens [B, 1 + H/32 * W/32, 1280], float."""
+        return self.above(self.below(pixels_BCHW, 0), 0)
+
+    def below(self, pixels_BCHW: Tensor, num_blocks: int) -> Tensor:
+        """Map normalised pixels [B, 3, H, W] to what enters the last so many blocks."""
         # channels last is 1.5 times as fast on CPUs, and what tensor cores want
         pixels_BCHW = pixels_BCHW.contiguous(memory_format=torch.channels_last)
         x: Tensor = F.relu6(self.stem_norm(self.stem(pixels_BCHW)))
-        for block in self.blocks:
+        for block in self.blocks[: len(self.blocks) - num_blocks]:
+            x = block(x)
+        return x
+
+    def above(self, x_BCHW: Tensor, num_blocks: int) -> Tensor:
+        """Map what ``below`` returned to tokens, through the last so many blocks and the head."""
+        x = x_BCHW.contiguous(memory_format=torch.channels_last)
+        for block in self.blocks[len(self.blocks) - num_blocks :]:
             x = block(x)
         x = F.relu6(self.head_norm(self.head(x)))
         tokens_BLD = x.flatten(2).transpose(1, 2)

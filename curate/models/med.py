@@ -25,6 +25,7 @@ from transformers import initialization as init
 from curate.models.image_towers import build_tower
 from curate.models.med_config import MedConfig
 from curate.models.med_text import DecoderCache, StartsAtZero, TextTransformer
+from curate.models.pair_model import normalised
 
 MIN_TEMPERATURE, MAX_TEMPERATURE = 0.001, 0.5
 
@@ -140,9 +141,7 @@ class MedModel(PreTrainedModel):  # type: ignore[misc]
             pixels_ICHW: RGB bytes, uint8 [I, 3, image_size, image_size]; normalised here.
         """
         like = self.image_projection.weight
-        mean = torch.tensor(self.config.image_mean, device=pixels_ICHW.device)[:, None, None]
-        std = torch.tensor(self.config.image_std, device=pixels_ICHW.device)[:, None, None]
-        tokens: Tensor = self.image_tower(((pixels_ICHW.float() - mean) / std).to(like.dtype))
+        tokens: Tensor = self.image_tower(normalised(pixels_ICHW, self.config, like))
         return tokens
 
     def encode_images(self, pixels_ICHW: Tensor) -> Tensor:

@@ -1,6 +1,7 @@
 """Where a step's pictures come from: decoded anew, kept as pixels, or kept as image tokens.
 
-Shapes: B pictures, C channels, S side of the square, M image tokens, W width of the tower.
+Shapes: B pictures, N pictures of the source, V views, C channels, S side of the square, M image
+tokens, W width of the tower.
 """
 
 from __future__ import annotations
@@ -9,7 +10,8 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Protocol
 
-from curate.core.errors import SourceError
+from curate.core.errors import ModelError, SourceError
+from curate.models.pair_model import normalised
 from curate.pretrain.augment import augment
 from curate.pretrain.config import PretrainConfig
 from curate.pretrain.data import PairSource, decode_square
@@ -76,9 +78,10 @@ class KeptPixels:
 
 
 class KeptTokens:
-    """Holds the image tower's output, in half precision, for some views of every picture.
+    """Holds what the frozen part of the image tower makes of some views of every picture.
 
-    The first view is the whole picture; a step takes any view, with equal chance.
+    It is held in half precision. The first view is the whole picture; a step takes any view, with
+    equal chance.
     """
 
     def __init__(
@@ -90,37 +93,61 @@ class KeptTokens:
         self.row = {index: row for row, index in enumerate(self.usable)}
         generator = torch.Generator().manual_seed(config.seed)
         device = model.device
-        tower = model.image_tower
         step = _ENCODED_AT_ONCE.get(device.type, 256)
-        shape = (config.data.views, len(pixels), tower.num_tokens, tower.width)
-        self.kept_VNMW = torch.empty(shape, dtype=torch.float16)
-        for view in range(config.data.views):
-            for start in range(0, len(pixels), step):
+        views, count = config.data.views, len(pixels)
+        #: [V, N, M, W]; with unlocked blocks [V, N, C, H, W], what enters them.
+        self.kept = torch.empty(0)
+        for view in range(views):
+            for start in range(0, count, step):
                 part = pixels[start : start + step].to(device)
                 part = augment(part, config.augment, generator=generator) if view else part
                 with torch.no_grad(), autocast(device, config.precision):
-                    tokens = model.tower_tokens(part)
-                self.kept_VNMW[view, start : start + step] = tokens.to("cpu", torch.float16)
-                tell(
-                    "encoding pictures", view * len(pixels) + start + len(part), shape[0] * shape[1]
-                )
+                    made = _frozen_part(model, part, config.optim.image_unlocked)
+                if not self.kept.numel():
+                    self.kept = torch.empty(views, count, *made.shape[1:], dtype=torch.float16)
+                self.kept[view, start : start + step] = made.to("cpu", torch.float16)
+                tell("encoding pictures", view * count + start + len(part), views * count)
 
     def load(self, batch: TextBatch, *, generator: torch.Generator) -> tuple[Tensor, list[bool]]:
-        """Return the tower's tokens [B, M, W]; all pictures decode."""
+        """Return what is held of one view of each [B, ...]; all pictures decode."""
         import torch
 
         rows = torch.tensor([self.row[index] for index in batch.indices])
-        view = torch.randint(len(self.kept_VNMW), (len(rows),), generator=generator)
-        return self.kept_VNMW[view, rows], [True] * len(rows)
+        view = torch.randint(len(self.kept), (len(rows),), generator=generator)
+        return self.kept[view, rows], [True] * len(rows)
 
 
-def encode_loaded(model: PairModel, loaded: Tensor) -> Tensor:
-    """Return image tokens [B, M, D] of squares [B, C, S, S], or of the tower's tokens [B, M, W]."""
+def _frozen_part(model: PairModel, pixels_BCSS: Tensor, unlocked: int | None) -> Tensor:
+    if unlocked is None:
+        return model.tower_tokens(pixels_BCSS)
+    tower = model.image_tower
+    if not hasattr(tower, "below"):
+        raise ModelError(
+            f"'cache: image_tokens' with 'image_unlocked' needs a tower that can be parted, "
+            f"EfficientNet-Lite, not {type(tower).__name__}: take 'cache: pixels'"
+        )
+    like = next(tower.parameters())
+    made: Tensor = tower.below(normalised(pixels_BCSS, model.config, like), unlocked)
+    return made
+
+
+def encode_loaded(model: PairModel, loaded: Tensor, *, unlocked: int | None = None) -> Tensor:
+    """Return image tokens [B, M, D] of what ``Images.load`` gave.
+
+    Args:
+        model: the model.
+        loaded: squares uint8 [B, C, S, S]; or the tower's tokens [B, M, W]; or, with unlocked
+            blocks, what enters them.
+        unlocked: blocks of the tower above what is cached; None where the whole tower is below.
+    """
     import torch
 
     if loaded.dtype == torch.uint8:
         return model.encode_images(loaded)
-    tokens: Tensor = model.image_adapter(loaded.float())
+    tower_tokens = loaded.float()
+    if unlocked is not None:
+        tower_tokens = model.image_tower.above(tower_tokens, unlocked)
+    tokens: Tensor = model.image_adapter(tower_tokens)
     return tokens
 
 

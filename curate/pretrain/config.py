@@ -135,9 +135,13 @@ class PretrainConfig(FrozenConfig):
         late = [o.kind for o in self.objectives if o.from_epoch >= (self.epochs or math.inf)]
         if late:
             raise ValueError(f"{late[0]!r} would begin after the last of {self.epochs} epochs")
-        if self.data.cache == "image_tokens" and self.optim.image_lr_scale > 0:
+        trained = self.optim.image_lr_scale > 0
+        if self.optim.image_unlocked and not trained:
+            raise ValueError("'image_unlocked' has no effect with 'image_lr_scale: 0'")
+        if self.data.cache == "image_tokens" and trained and not self.optim.image_unlocked:
             raise ValueError(
-                "'cache: image_tokens' needs 'image_lr_scale: 0': the tower must not change"
+                "'cache: image_tokens' needs 'image_lr_scale: 0' or 'image_unlocked': the tower "
+                "must not change, or not in its lower part"
             )
         if (
             self.data.cache == "image_tokens"

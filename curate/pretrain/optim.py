@@ -25,7 +25,7 @@ def build_optimizer(
 ) -> torch.optim.AdamW:
     """Build AdamW: groups with rates of their own, no decay on norms, biases and scalars.
 
-    A tower with ``image_lr_scale: 0`` is frozen here.
+    A tower with ``image_lr_scale: 0`` is frozen here, as is what ``image_unlocked`` leaves out.
 
     Args:
         model: what is trained.
@@ -72,8 +72,11 @@ def rate_scales(
             tops[tower] = max(tops.get(tower, 0), int(found["number"]) + 1)
     scales = {}
     for name in names:
-        scale = config.image_lr_scale if name.startswith("image_tower.") else 1.0
-        scale *= config.layer_decay ** _layers_above(name, tops)
+        above = _layers_above(name, tops)
+        scale = config.layer_decay**above
+        if name.startswith("image_tower."):
+            locked = config.image_unlocked is not None and above > config.image_unlocked
+            scale *= 0.0 if locked else config.image_lr_scale
         if pretrained and name not in pretrained:
             scale *= config.fresh_lr_scale
         scales[name] = scale

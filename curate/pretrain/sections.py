@@ -113,8 +113,9 @@ class DataConfig(FrozenConfig):
         score: the run's score column that says how well a text fits (``filter_itm``, say), where
             the pairs are a selection's; tables name theirs themselves.
         cache: ``none`` decodes in every epoch; ``pixels`` keeps decoded pictures in memory (150
-            KB each at 224 pixels); ``image_tokens`` keeps the image tower's output in half
-            precision (128 KB each for EfficientNet-Lite0) and needs ``image_lr_scale: 0``.
+            KB each at 224 pixels); ``image_tokens`` keeps the output of the image tower, or of its
+            locked part, in half precision (128 KB each for EfficientNet-Lite0, 18 KB below its
+            last two blocks) and needs ``image_lr_scale: 0`` or ``image_unlocked``.
         views: with ``image_tokens``, versions of each picture: the whole one, then random crops.
         max_text_tokens: longest text, special tokens included; longer ones are cut.
         texts: how the texts of a picture are mixed.
@@ -182,6 +183,9 @@ class OptimConfig(FrozenConfig):
     Attributes:
         lr: highest learning rate.
         image_lr_scale: the image tower's share of it; 0 leaves the tower as it is.
+        image_unlocked: train only the tower's last so many blocks, with the head above them, and
+            leave what is below as it is, as OpenCLIP's ``--lock-image-unlocked-groups`` does; None
+            trains them all.
         fresh_lr_scale: times the rate for layers that begin by chance while others begin trained;
             METER takes 5 (https://arxiv.org/abs/2111.02387, section 4.1).
         layer_decay: times the rate for each layer further from a tower's top, embeddings furthest;
@@ -195,6 +199,7 @@ class OptimConfig(FrozenConfig):
 
     lr: float = Field(3e-4, gt=0, le=1)
     image_lr_scale: float = Field(1.0, ge=0, le=10)
+    image_unlocked: int | None = Field(None, ge=1, le=1000)
     fresh_lr_scale: float = Field(1.0, gt=0, le=1000)
     layer_decay: float = Field(1.0, gt=0, le=1)
     weight_decay: float = Field(0.05, ge=0, le=10)

@@ -6,6 +6,7 @@ Shapes: B pairs, L text tokens, M image tokens, D width.
 from __future__ import annotations
 
 import random
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from curate.pretrain.augment import augment
@@ -42,8 +43,22 @@ class Stepper:
     """Holds what a step changes: model, optimizer, teacher, queues, loss scale."""
 
     def __init__(
-        self, recipe: PretrainConfig, model: PairModel, optimizer: torch.optim.Optimizer
+        self,
+        recipe: PretrainConfig,
+        model: PairModel,
+        optimizer: torch.optim.Optimizer,
+        *,
+        vocabulary: Mapping[str, int] | None = None,
     ) -> None:
+        """Make the parts.
+
+        Args:
+            recipe: says which.
+            model: what is trained.
+            optimizer: of its parameters.
+            vocabulary: ids by word piece, for objectives that name words.
+        """
+        self.vocabulary = vocabulary
         self.recipe, self.model, self.optimizer = recipe, model, optimizer
         self.teacher = Teacher(model, recipe.teacher) if recipe.teacher else None
         self.queues = Queues(recipe.queue, model.device) if recipe.queue else None
@@ -70,7 +85,10 @@ class Stepper:
         ids, mask, image_ids = batch.ids_BL[rows], batch.mask_BL[rows], batch.image_ids_B[rows]
         objectives = [o for o in recipe.objectives if step.epoch >= o.from_epoch]
         generator = chance(recipe.seed, step.number, _OBJECTIVES)
-        drawn = {o.kind: o.draw(ids, mask, model.config, generator=generator) for o in objectives}
+        drawn = {
+            o.kind: o.draw(ids, mask, model.config, generator=generator, vocabulary=self.vocabulary)
+            for o in objectives
+        }
         units = {o.kind: o.units(mask, drawn[o.kind]) for o in objectives}
         loaded = loaded.to(model.device, non_blocking=True)
         if loaded.dtype == torch.uint8:
@@ -112,7 +130,7 @@ class Stepper:
     ) -> Forward:
         import torch
 
-        device = self.model.device
+        device, unlocked = self.model.device, self.recipe.optim.image_unlocked
         ids, mask, image_ids = (x.to(device) for x in texts)
         moved = {
             kind: {name: x.to(device) for name, x in found.items()} for kind, found in drawn.items()
@@ -120,11 +138,12 @@ class Stepper:
         teaching, alpha = None, 0.0
         if self.teacher is not None:
             with torch.no_grad():
-                tokens = encode_loaded(self.teacher.model, loaded)
+                tokens = encode_loaded(self.teacher.model, loaded, unlocked=unlocked)
             pairs = Pairs(tokens, ids, mask, image_ids)
             teaching = Forward(self.teacher.model, pairs, generator, drawn=moved)
             alpha = self.teacher.alpha(step.epochs_done)
-        pairs = Pairs(encode_loaded(self.model, loaded), ids, mask, image_ids)
+        tokens = encode_loaded(self.model, loaded, unlocked=unlocked)
+        pairs = Pairs(tokens, ids, mask, image_ids)
         return Forward(
             *(self.model, pairs, generator),
             drawn=moved,

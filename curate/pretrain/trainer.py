@@ -161,7 +161,7 @@ class Trainer:
         self.course = Course(
             recipe, source, self.images.usable, started.tokenizer, max_tokens=longest
         )
-        self.stepper = Stepper(recipe, model, optimizer)
+        self.stepper = Stepper(recipe, model, optimizer, vocabulary=started.tokenizer.get_vocab())
         if recipe.gradient_checkpointing:
             recompute_activations(model)
         self.seconds = 0.0

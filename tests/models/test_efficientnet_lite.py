@@ -49,6 +49,19 @@ def test_the_first_token_is_the_mean_of_the_others_and_pictures_are_apart() -> N
     torch.testing.assert_close(alone[0], tokens[1], atol=1e-5, rtol=1e-4)
 
 
+@pytest.mark.parametrize("num_blocks", [0, 1, 5, 16])
+def test_the_parts_make_the_whole(num_blocks: int) -> None:
+    torch.manual_seed(0)
+    tower = EfficientNetLite(64)
+    pictures = torch.randn(2, 3, 64, 64)
+    with torch.no_grad():
+        whole = tower(pictures)
+        entering = tower.below(pictures, num_blocks)
+        assert torch.equal(tower.above(entering, num_blocks), whole)
+    channels = {0: 320, 1: 192, 5: 112, 16: 32}
+    assert entering.shape[1] == channels[num_blocks]
+
+
 def test_published_names_are_translated_one_to_one() -> None:
     tower = EfficientNetLite(32)
     ours = tower.state_dict()

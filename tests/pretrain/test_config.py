@@ -88,6 +88,12 @@ def test_what_is_no_recipe_is_refused(tmp_path: Path, text: str) -> None:
             {"data": {"cache": "image_tokens"}, "optim": {"image_lr_scale": 0}},
             "shows pictures whole",
         ),
+        ({"optim": {"image_lr_scale": 0, "image_unlocked": 1}}, "has no effect"),
+        ({"objectives": ["itc", {"kind": "itm", "swaps": [["red"]]}]}, "nothing to swap"),
+        (
+            {"objectives": ["itc", {"kind": "itm", "swaps": [["red", "blue"], ["red", "dog"]]}]},
+            "'red' is in swaps twice",
+        ),
         ({"augment": {"crop_area": (0.9, 0.5)}}, "crop_area"),
         ({"augment": {"crop_aspect": (0, 2)}}, "crop_aspect"),
         ({"objectives": []}, "objectives"),

@@ -68,6 +68,23 @@ def test_lower_layers_and_embeddings_learn_more_slowly() -> None:
     assert [found[n] for n in names] == pytest.approx([*image, 1 / 8, 1 / 4, 1 / 2, 1, 1])
 
 
+def test_blocks_below_the_unlocked_ones_are_frozen() -> None:
+    names = [
+        "image_tower.stem.weight",
+        *(f"image_tower.blocks.{n}.project.weight" for n in range(4)),
+        "image_tower.head.weight",
+        *("text.words.weight", "text.layers.0.widen.weight", "image_adapter.project.weight"),
+    ]
+    found = rate_scales(names, OptimConfig(image_unlocked=2, image_lr_scale=0.5))
+    assert [found[n] for n in names] == [0, 0, 0, 0.5, 0.5, 0.5, 1, 1, 1]
+    model = med_model(tower="efficientnet_lite")
+    build_optimizer(model, OptimConfig(image_unlocked=1))
+    tower = dict(model.image_tower.named_parameters())
+    learns = {name.split(".")[0] for name, p in tower.items() if p.requires_grad}
+    assert learns == {"blocks", "head", "head_norm"}
+    assert not tower["blocks.14.expand.weight"].requires_grad
+
+
 @pytest.mark.parametrize("name", sorted(SETTINGS))
 def test_every_architecture_s_layers_are_found(name: str) -> None:
     model = small_model(name)

@@ -6,6 +6,7 @@ A file ``objectives/NAME.py`` holds a ``Config`` of this form; ``NAME`` in a rec
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
@@ -42,7 +43,13 @@ class ObjectiveConfig(FrozenConfig):
     from_epoch: int = Field(0, ge=0)
 
     def draw(
-        self, ids_BL: Tensor, mask_BL: Tensor, config: Any, *, generator: torch.Generator
+        self,
+        ids_BL: Tensor,
+        mask_BL: Tensor,
+        config: Any,
+        *,
+        generator: torch.Generator,
+        vocabulary: Mapping[str, int] | None = None,
     ) -> dict[str, Tensor]:
         """Leave to chance what depends on the texts alone, once for a whole batch.
 
@@ -53,11 +60,12 @@ class ObjectiveConfig(FrozenConfig):
             mask_BL: 1 where there is a token.
             config: the model's, for the ids of special tokens.
             generator: source of chance, on the CPU.
+            vocabulary: ids by word piece, for objectives that name words.
 
         Returns:
             Tensors whose first dimension is B; ``loss`` finds them as ``forward.drawn[kind]``.
         """
-        del ids_BL, mask_BL, config, generator
+        del ids_BL, mask_BL, config, generator, vocabulary
         return {}
 
     def units(self, mask_BL: Tensor, drawn: dict[str, Tensor]) -> int:

@@ -2,19 +2,23 @@
 
 For every pair one foreign text and one foreign image are drawn from the batch, with probability
 proportional to softmax(similarity) + 1e-4. Source: Li et al. 2021, "ALBEF", section 3.2
-(https://arxiv.org/abs/2107.07651), as BLIP has it (https://arxiv.org/abs/2201.12086).
+(https://arxiv.org/abs/2107.07651), as BLIP has it (https://arxiv.org/abs/2201.12086). With groups
+of words to swap, a pair's own text with one word swapped is a third mismatch (``_swaps.py``).
 
-Shapes: B pairs, L text tokens.
+Shapes: B pairs, L text tokens, N texts judged.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Literal
+from collections import Counter
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from curate.pretrain.objectives._base import ObjectiveConfig
 from curate.pretrain.objectives._forward import similarity
+from curate.pretrain.objectives._swaps import swap_table, swapped
 
 if TYPE_CHECKING:
     import torch
@@ -31,11 +35,42 @@ class Config(ObjectiveConfig):
     Attributes:
         hardness: multiplies the similarities that mismatches are drawn by: 1 as published, 0 draws
             them evenly, which a model that cannot tell any mismatch yet learns from sooner.
+        swaps: groups of words; each text that has one of them is also shown with one such word
+            swapped for another of its group, as a mismatch.
     """
 
     needs: ClassVar[frozenset[str]] = frozenset({"match"})
     kind: Literal["itm"] = "itm"
     hardness: float = Field(1.0, ge=0, le=10)
+    swaps: tuple[tuple[str, ...], ...] = ()
+
+    @field_validator("swaps")
+    @classmethod
+    def _groups_of_different_words(cls, groups: tuple[tuple[str, ...], ...]) -> Any:
+        words = [word for group in groups for word in group]
+        if short := [group for group in groups if len(group) < 2]:
+            raise ValueError(f"a group of {list(short[0])} has nothing to swap: name two or more")
+        if twice := [word for word, count in Counter(words).items() if count > 1]:
+            raise ValueError(f"{twice[0]!r} is in swaps twice: a word has one group")
+        return groups
+
+    def draw(
+        self,
+        ids_BL: Tensor,
+        mask_BL: Tensor,
+        config: Any,
+        *,
+        generator: torch.Generator,
+        vocabulary: Mapping[str, int] | None = None,
+    ) -> dict[str, Tensor]:
+        """Swap a word of every text that has one of a group."""
+        del mask_BL, config
+        if not self.swaps:
+            return {}
+        if vocabulary is None:
+            raise ValueError("swaps are words: a vocabulary is needed to find them")
+        table = swap_table(self.swaps, vocabulary)
+        return {"near_ids": swapped(ids_BL, table, generator=generator)}
 
     def loss(self, forward: Forward) -> Tensor:
         """Return the loss of one batch, a scalar.
@@ -56,9 +91,14 @@ class Config(ObjectiveConfig):
         have_text, have_image = text_of >= 0, image_of >= 0
         texts = torch.cat([own, text_of[have_text], own[have_image]])
         images = torch.cat([own, own[have_text], image_of[have_image]])
-        logits = model.fuse(
-            pairs.ids_BL[texts], pairs.mask_BL[texts], pairs.image_tokens_BMD, images
-        )
+        ids_NL = pairs.ids_BL[texts]
+        if self.swaps:
+            near_BL = forward.draws(self)["near_ids"]
+            missed = (near_BL != pairs.ids_BL).any(1)
+            ids_NL = torch.cat([ids_NL, near_BL[missed]])
+            texts = torch.cat([texts, own[missed]])
+            images = torch.cat([images, own[missed]])
+        logits = model.fuse(ids_NL, pairs.mask_BL[texts], pairs.image_tokens_BMD, images)
         matched = torch.arange(len(texts), device=own.device) < len(own)
         return itm_loss(logits.float(), matched)
 

@@ -10,6 +10,7 @@ Shapes: B pairs, L text tokens, V vocabulary, N chosen tokens.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
@@ -38,9 +39,16 @@ class Config(ObjectiveConfig):
     share: float = Field(0.15, gt=0, lt=1)
 
     def draw(
-        self, ids_BL: Tensor, mask_BL: Tensor, config: Any, *, generator: torch.Generator
+        self,
+        ids_BL: Tensor,
+        mask_BL: Tensor,
+        config: Any,
+        *,
+        generator: torch.Generator,
+        vocabulary: Mapping[str, int] | None = None,
     ) -> dict[str, Tensor]:
         """Choose tokens and mask them."""
+        del vocabulary
         # special tokens come first in the vocabulary, [DEC] last among them
         first_word = config.dec_token_id + 1
         masked_BL, chosen_BL = mask_tokens(

@@ -8,6 +8,7 @@ Shapes: B pairs, L text tokens, V vocabulary.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from curate.pretrain.objectives._base import ObjectiveConfig
@@ -30,12 +31,18 @@ class Config(ObjectiveConfig):
     kind: Literal["prefix_lm"] = "prefix_lm"
 
     def draw(
-        self, ids_BL: Tensor, mask_BL: Tensor, config: Any, *, generator: torch.Generator
+        self,
+        ids_BL: Tensor,
+        mask_BL: Tensor,
+        config: Any,
+        *,
+        generator: torch.Generator,
+        vocabulary: Mapping[str, int] | None = None,
     ) -> dict[str, Tensor]:
         """Draw the length of each text's prefix, and mark what is to be written."""
         import torch
 
-        del config
+        del config, vocabulary
         lengths_B = mask_BL.sum(1)
         uniform_B = torch.rand(len(ids_BL), generator=generator)
         prefix_B = 1 + (uniform_B * (lengths_B - 1)).long()

@@ -94,6 +94,33 @@ def test_the_objective_judges_every_pair_and_two_mismatches_of_each() -> None:
     torch.testing.assert_close(loss, total, atol=1e-5, rtol=1e-5)
 
 
+def test_a_text_with_a_word_swapped_is_one_more_mismatch() -> None:
+    groups = (("red", "green", "blue"), ("dog", "birds", "cat"))
+    plain, forward = forward_of([3] * 5), forward_of([3] * 5)  # nothing foreign in the batch
+    model, pairs = plain.model, plain.pairs
+    objective = Config(swaps=groups)
+    vocabulary = med_tokenizer().get_vocab()
+    drawn = objective.draw(
+        *(pairs.ids_BL, pairs.mask_BL, model.config),
+        generator=torch.Generator().manual_seed(2),
+        vocabulary=vocabulary,
+    )
+    forward.drawn = {"itm": drawn}
+    near_BL = drawn["near_ids"]
+    missed = (near_BL != pairs.ids_BL).any(1)
+    assert missed.tolist() == [True, True, False, False, True]
+    own = model.fuse(pairs.ids_BL, pairs.mask_BL, pairs.image_tokens_BMD)
+    wrong = model.fuse(near_BL[missed], pairs.mask_BL[missed], pairs.image_tokens_BMD[missed])
+    expected = itm_loss(torch.cat([own, wrong]), torch.arange(8) < 5)
+    torch.testing.assert_close(objective.loss(forward), expected)
+
+
+def test_swaps_need_a_vocabulary() -> None:
+    forward = forward_of([0, 1, 2, 3, 4])
+    with pytest.raises(ValueError, match="a vocabulary is needed"):
+        Config(swaps=(("red", "blue"),)).loss(forward)
+
+
 def test_the_objective_judges_pairs_alone_where_nothing_is_foreign() -> None:
     forward = forward_of([3] * 5)
     pairs = forward.pairs
