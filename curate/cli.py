@@ -14,6 +14,7 @@ import click
 from curate import shard_commands
 from curate.add_score_command import add_score_command
 from curate.calibrate import calibrate_command
+from curate.evaluate_command import evaluate_command
 from curate.loop_commands import bootstrap_command, prove_command
 from curate.report_command import report_command
 from curate.run_argument import RUN_FOLDER
@@ -230,47 +231,6 @@ def pretrain_command(
         click.echo((output / "result.json").read_text(encoding="utf-8"))
 
 
-@main.command(name="evaluate")
-@click.argument("model", type=click.Path(path_type=Path))
-@click.argument("table")
-@click.option("--image", default="image", show_default=True, help="Column of pictures.")
-@click.option("--captions", default="captions", show_default=True, help="Column of texts.")
-@click.option(
-    "--evaluator",
-    "evaluators",
-    multiple=True,
-    type=click.Choice(["retrieval", "matching", "captioning"]),
-    default=("retrieval", "matching"),
-    show_default=True,
-)
-@click.option("--output", type=click.Path(path_type=Path), help="JSON file for the figures.")
-@_JSON
-def evaluate_command(
-    model: Path,
-    table: str,
-    image: str,
-    captions: str,
-    evaluators: Sequence[str],
-    output: Path | None,
-    as_json: bool,
-) -> None:
-    """Judge a model on pictures with texts it has not seen: recall@k, AUC, CIDEr."""
-    from pydantic import TypeAdapter
-
-    from curate.evaluate.config import EvaluateConfig
-    from curate.evaluate.run import evaluate
-
-    config = TypeAdapter(EvaluateConfig).validate_python(
-        {
-            "tables": [{"path": table, "image": image, "captions": captions}],
-            "evaluators": list(evaluators),
-        }
-    )
-    found = evaluate(model, config, output=output, echo=lambda line: click.echo(line, err=as_json))
-    if as_json:
-        click.echo(json.dumps(found.as_json(), indent=1))
-
-
 @main.command(name="list")
 @click.argument("family", required=False)
 @_JSON
@@ -298,6 +258,7 @@ main.add_command(shard_commands.import_command)
 main.add_command(calibrate_command)
 main.add_command(bootstrap_command)
 main.add_command(report_command)
+main.add_command(evaluate_command)
 main.add_command(prove_command)
 
 

@@ -147,7 +147,7 @@ class ProveConfig(LoopConfig):
             raise ValueError("a seed is named twice: it would give the same model again")
         if self.pretrain.steps is None:
             raise ValueError("pretrain needs 'steps', not 'epochs': the arms' sets differ in size")
-        if "retrieval" not in self.evaluate.evaluators:
+        if "retrieval" not in self.evaluate.kinds:
             raise ValueError("evaluate needs the evaluator 'retrieval', which is compared")
         return self
 

@@ -324,11 +324,14 @@ def _check_readers(recipe: Recipe, schema: pa.Schema) -> list[Problem]:
 
 
 def _check_tables(config: EvaluateConfig) -> list[Problem]:
-    if not config.tables:
+    if config.needs_tables and not config.tables:
         return [Problem("pictures with texts to judge by are due", "evaluate.tables")]
+    named = [(f"tables[{index}]", table) for index, table in enumerate(config.tables)]
+    for index, one in enumerate(config.evaluators):
+        named += [(f"evaluators[{index}].table", table) for table in one.own_tables]
     return [
-        Problem(f"there is no file {table.path!r}", f"evaluate.tables[{index}].path")
-        for index, table in enumerate(config.tables)
+        Problem(f"there is no file {table.path!r}", f"evaluate.{place}.path")
+        for place, table in named
         if not matching(table.path)
     ]
 

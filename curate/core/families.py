@@ -15,6 +15,7 @@ import importlib.util
 import pkgutil
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from curate.core.config import FrozenConfig
 from curate.core.errors import CurateError, nearest
@@ -33,6 +34,7 @@ FAMILIES = {
     "exporters": "curate.exporters",
     "architectures": "curate.pretrain.architectures",
     "objectives": "curate.pretrain.objectives",
+    "evaluators": "curate.evaluate.evaluators",
 }
 #: The families whose kinds stand in a recipe's ``stages``.
 STAGE_FAMILIES = ("download", "filters", "text_filters", "dedup", "captioners", "scorers")
@@ -103,3 +105,23 @@ def find(family: str, name: str) -> Kind:
     if name not in known:
         raise UnknownKind(f"there is no {name!r} among the {family}: {nearest(name, known)}")
     return known[name]
+
+
+def from_recipe(family: str, value: Any) -> Any:
+    """Turn ``itc`` or ``{kind: itc, ...}`` into the Config of ``objectives/itc.py``, say.
+
+    For validators of fields that hold kinds; what is neither is left for the field to refuse.
+
+    Raises:
+        ValueError: no kind is named, or none of that name; what the Config itself refuses.
+    """
+    if isinstance(value, str):
+        value = {"kind": value}
+    if not isinstance(value, dict):
+        return value
+    if not isinstance(value.get("kind"), str):
+        raise ValueError(f"an {family.removesuffix('s')} needs a 'kind'")
+    try:
+        return find(family, value["kind"]).config()(**value)
+    except UnknownKind as error:
+        raise ValueError(str(error)) from error

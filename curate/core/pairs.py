@@ -8,8 +8,8 @@ from __future__ import annotations
 import bisect
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path, PurePath
 from typing import Any, NamedTuple, Protocol
 
 import pyarrow as pa
@@ -19,16 +19,18 @@ from pydantic import Field
 from curate.core.atomic import parquet_source, read_bytes
 from curate.core.config import FrozenConfig
 from curate.core.errors import SourceError, nearest
-from curate.core.location import StorePath, matching
+from curate.core.location import StorePath, matching, store_path
 
 
 class TableConfig(FrozenConfig):
     """A table of images and captions.
 
     Attributes:
-        path: Parquet, Arrow or JSONL file, or WebDataset shard (``.tar``), or a pattern of such;
-            relative to the working folder.
-        image: column of encoded bytes, or of paths relative to the table's folder.
+        path: Parquet, Arrow or JSONL file, WebDataset shard (``.tar``) or annotations (``.json``,
+            Karpathy's or BLIP's), or a pattern of such; relative to the working folder.
+        images: folder that paths of pictures are relative to; None: the table's own.
+        split: which of Karpathy's splits; ``train`` has COCO's ``restval`` in it.
+        image: column of encoded bytes, or of paths.
         captions: column of texts: a string, or a list of strings.
         uid: column that names the picture; None: the image's bytes do.
         sources: column of where each text came from, shaped like ``captions``; None: unknown.
@@ -37,6 +39,8 @@ class TableConfig(FrozenConfig):
     """
 
     path: str
+    images: str | None = Field(None, min_length=1)
+    split: str | None = Field(None, min_length=1)
     image: str = "image"
     captions: str = "captions"
     uid: str | None = None
@@ -181,13 +185,7 @@ def open_tables(tables: Sequence[TableConfig]) -> PairSource:
     Raises:
         SourceError: no file, an unreadable one, a missing column, or no pictures with texts.
     """
-    from curate.core.shard_pairs import ShardSource
-
-    opened: list[PairSource] = [
-        ShardSource(table) if table.path.endswith(".tar") else TableSource(table)
-        for table in tables
-    ]
-    source = ConcatSource(opened)
+    source = ConcatSource([_open(table) for table in tables])
     if not len(source):
         raise SourceError(
             f"no picture with a text in {', '.join(t.path for t in tables) or 'no tables'}"
@@ -195,21 +193,35 @@ def open_tables(tables: Sequence[TableConfig]) -> PairSource:
     return source
 
 
+def _open(table: TableConfig) -> PairSource:
+    from curate.core.karpathy_pairs import KarpathySource
+    from curate.core.shard_pairs import ShardSource
+
+    by_ending: dict[str, Callable[[TableConfig], PairSource]] = {
+        ".tar": ShardSource,
+        ".json": KarpathySource,
+    }
+    return by_ending.get(PurePath(table.path).suffix, TableSource)(table)
+
+
 def _read_table(path: StorePath, config: TableConfig) -> list[Pair]:
+    if config.split is not None:
+        raise SourceError(f"{path}: a table has no splits: leave out split {config.split!r}")
     rows = _rows(path, config)
+    folder = path.parent if config.images is None else store_path(config.images)
     pairs = []
     for row in rows:
-        body = _body(row[config.image], path.parent)
-        texts = _listed(row[config.captions])
+        body = _body(row[config.image], folder)
+        texts = [_text(one, path, config) for one in _listed(row[config.captions])]
         beside = [_listed(row[name]) if name else [] for name in (config.sources, config.scores)]
         if any(values and len(values) != len(texts) for values in beside):
             raise SourceError(
                 f"{path}: a row has {len(texts)} captions, but not as many sources or scores"
             )
-        kept = [place for place, text in enumerate(texts) if text and text.strip()]
+        kept = [place for place, text in enumerate(texts) if text]
         sources, scores = (tuple(values[place] for place in kept if values) for values in beside)
         uid = str(row[config.uid]) if config.uid else hashlib.sha256(body).hexdigest()
-        pairs.append(Pair(uid, body, [texts[place].strip() for place in kept], sources, scores))
+        pairs.append(Pair(uid, body, [texts[place] for place in kept], sources, scores))
     return pairs
 
 
@@ -218,6 +230,15 @@ def _listed(value: Any) -> list[Any]:
     if value is None:
         return []
     return list(value) if isinstance(value, list | tuple) else [value]
+
+
+def _text(value: Any, path: StorePath, config: TableConfig) -> str:
+    """Return a text without space around it; the number of a class is one, too."""
+    if value is None or isinstance(value, str):
+        return (value or "").strip()
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    raise SourceError(f"{path}: the column {config.captions!r} holds {value!r}, which is no text")
 
 
 def _rows(path: StorePath, config: TableConfig) -> list[dict[str, Any]]:

@@ -51,9 +51,11 @@ class ShardSource:
             config: ``path`` names the tars; ``scores`` the number in a text's JSON that says how
                 well it fits. Columns are a table's.
         """
-        if config.model_fields_set & {"image", "captions", "uid", "sources"}:
+        idle = {"image", "images", "split", "captions", "uid", "sources"} & config.model_fields_set
+        if idle:
             raise SourceError(
-                f"{config.path}: tars have no columns: leave out image, captions, uid and sources"
+                f"{config.path}: tars have neither columns nor splits: leave out "
+                f"{', '.join(sorted(idle))}"
             )
         self.paths = sorted(Path(path) for path in glob.glob(config.path, recursive=True))  # noqa: PTH207 - takes whole patterns
         if not self.paths:

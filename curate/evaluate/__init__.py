@@ -1,1 +1,1 @@
-"""How good a model is: one evaluator, one file."""
+"""Judging a model on pictures it has not seen, with intervals."""

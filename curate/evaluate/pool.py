@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curate.core.errors import SourceError
-from curate.core.pairs import PairSource
+from curate.core.pairs import Pair, PairSource
 from curate.images import ImageFault, decode
 
 if TYPE_CHECKING:
@@ -26,21 +26,20 @@ Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class Pool:
-    """Pictures and texts, encoded.
+class Pictures:
+    """Pictures, encoded, with the texts that come with them.
 
     Attributes:
-        image_tokens: [I, M, D], for the parts of the model that look at the picture.
+        image_tokens: [I, M, D], for the parts of the model that look at the picture; None where no
+            evaluator asks for them.
         image_embeds: [I, P], of unit norm.
-        text_embeds: [T, P], of unit norm.
         texts: the T texts, those of a picture in a row.
         owners: [T], the picture each text belongs to.
         unreadable: pictures left out, since they cannot be decoded.
     """
 
-    image_tokens: Tensor
+    image_tokens: Tensor | None
     image_embeds: Floats
-    text_embeds: Floats
     texts: list[str]
     owners: NDArray[np.int64]
     unreadable: int
@@ -50,13 +49,38 @@ class Pool:
         """Pictures in the pool."""
         return len(self.image_embeds)
 
-    def texts_of(self, image: int) -> list[str]:
-        """Return the texts of a picture."""
-        return [self.texts[index] for index in np.flatnonzero(self.owners == image)]
+    @property
+    def tokens(self) -> Tensor:
+        """The image tokens, where they were kept."""
+        assert self.image_tokens is not None
+        return self.image_tokens
+
+    def texts_of(self) -> list[list[str]]:
+        """Return the texts of every picture."""
+        found: list[list[str]] = [[] for _ in range(self.num_images)]
+        for owner, text in zip(self.owners.tolist(), self.texts, strict=True):
+            found[owner].append(text)
+        return found
+
+
+@dataclass(frozen=True)
+class Pool(Pictures):
+    """Pictures and texts, encoded.
+
+    Attributes:
+        text_embeds: [T, P], of unit norm.
+    """
+
+    text_embeds: Floats
 
 
 def encode_pool(
-    model: PairModel, tokenizer: PreTrainedTokenizerFast, items: PairSource, *, batch_size: int = 32
+    model: PairModel,
+    tokenizer: PreTrainedTokenizerFast,
+    items: PairSource,
+    *,
+    batch_size: int = 32,
+    keep_tokens: bool = True,
 ) -> Pool:
     """Encode every picture and every text once.
 
@@ -64,7 +88,21 @@ def encode_pool(
         model: in evaluation mode, on its device.
         tokenizer: the model's.
         items: pictures with texts.
-        batch_size: pictures at once; texts are taken in the same number.
+        batch_size: pictures at once; texts are taken four times as many.
+        keep_tokens: whether an evaluator looks at image tokens; they take room.
+
+    Raises:
+        SourceError: not two pictures can be decoded.
+    """
+    seen = encode_pictures(model, items, batch_size=batch_size, keep_tokens=keep_tokens)
+    text_embeds = embed_texts(model, tokenizer, seen.texts, batch_size=batch_size * 4)
+    return Pool(**vars(seen), text_embeds=text_embeds)
+
+
+def encode_pictures(
+    model: PairModel, items: PairSource, *, batch_size: int = 32, keep_tokens: bool = False
+) -> Pictures:
+    """Encode every picture once; see :func:`encode_pool`.
 
     Raises:
         SourceError: not two pictures can be decoded.
@@ -72,32 +110,31 @@ def encode_pool(
     import torch
 
     tokens: list[Tensor] = []
+    embeds: list[Floats] = []
     texts: list[str] = []
     owners: list[int] = []
-    unreadable = 0
+    num_images = 0
     with torch.inference_mode():
         for start in range(0, len(items), batch_size):
             group = items.read(range(start, min(start + batch_size, len(items))))
-            squares: list[Tensor] = []
-            for item in group:
-                square = _square(item.image, model.config.image_size)
-                if square is None:
-                    unreadable += 1
-                    continue
-                owners += [sum(map(len, tokens)) + len(squares)] * len(item.texts)
+            read = _readable(group, model.config.image_size)
+            for number, (item, _) in enumerate(read, start=num_images):
+                owners += [number] * len(item.texts)
                 texts += item.texts
-                squares.append(square)
-            if squares:
-                tokens.append(model.encode_images(torch.stack(squares).to(model.device)))
-        if sum(map(len, tokens)) < 2:
+            num_images += len(read)
+            if read:
+                squares = torch.stack([square for _, square in read])
+                image_tokens = model.encode_images(squares.to(model.device))
+                embeds.append(model.project_images(image_tokens).float().cpu().numpy())
+                tokens += [image_tokens] if keep_tokens else []
+        unreadable = len(items) - num_images
+        if num_images < 2:
             raise SourceError(
                 f"{len(items)} pictures, {unreadable} of them unreadable: nothing to compare"
             )
-        image_tokens = torch.cat(tokens)
-        image_embeds = model.project_images(image_tokens).float().cpu().numpy()
-    text_embeds = embed_texts(model, tokenizer, texts, batch_size=batch_size * 4)
-    return Pool(
-        *(image_tokens, image_embeds, text_embeds, texts),
+        kept = torch.cat(tokens) if keep_tokens else None
+    return Pictures(
+        *(kept, np.concatenate(embeds), texts),
         owners=np.asarray(owners, dtype=np.int64),
         unreadable=unreadable,
     )
@@ -106,7 +143,7 @@ def encode_pool(
 def embed_texts(
     model: PairModel, tokenizer: PreTrainedTokenizerFast, texts: Sequence[str], *, batch_size: int
 ) -> Floats:
-    """Return the embeddings of texts [T, P], of unit norm."""
+    """Return the embeddings [T, P] of texts, of unit norm."""
     import torch
 
     with torch.inference_mode():
@@ -114,8 +151,7 @@ def embed_texts(
             model.encode_texts(ids, mask).float().cpu()
             for ids, mask in text_batches(model, tokenizer, texts, batch_size=batch_size)
         ]
-    embeds: Floats = torch.cat(rows).numpy()
-    return embeds
+        return torch.cat(rows).numpy()
 
 
 def text_batches(
@@ -130,13 +166,17 @@ def text_batches(
         yield ids.to(model.device), mask.to(model.device)
 
 
-def _square(body: bytes, size: int) -> Tensor | None:
+def _readable(items: Sequence[Pair], size: int) -> list[tuple[Pair, Tensor]]:
+    """Return those of the pictures that can be decoded, as squares [3, size, size]."""
     import torch
 
     from curate.models.med_pixels import square_pixels
 
-    try:
-        rgb = decode(body)
-    except ImageFault:
-        return None
-    return square_pixels(torch.from_numpy(rgb.copy()), size)
+    found = []
+    for item in items:
+        try:
+            rgb = decode(item.image)
+        except ImageFault:
+            continue
+        found.append((item, square_pixels(torch.from_numpy(rgb.copy()), size)))
+    return found

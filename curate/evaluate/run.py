@@ -2,70 +2,48 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from curate.core.atomic import write_json
 from curate.core.errors import ModelError
-from curate.core.pairs import PairSource, open_tables
-from curate.evaluate.captioning import CaptioningResult, captioning
+from curate.core.pairs import ListSource, PairSource, open_tables
 from curate.evaluate.config import EvaluateConfig
-from curate.evaluate.matching import MatchingResult, matching
-from curate.evaluate.pool import encode_pool
-from curate.evaluate.retrieval import RetrievalResult, retrieval
+from curate.evaluate.evaluators._base import Finding, Subject
 
 
 @dataclass(frozen=True)
 class EvaluationResult:
-    """What was found; None where an evaluator was not asked for.
+    """What was found.
 
     Attributes:
         model: the checkpoint folder.
         unreadable: pictures left out, since they cannot be decoded.
-        retrieval: recall in both directions.
-        matching: matched against shuffled texts and near misses.
-        captioning: captions against the given texts.
+        resamplings: sets drawn for each interval.
+        found: by evaluator.
     """
 
     model: str
     unreadable: int
-    retrieval: RetrievalResult | None = None
-    matching: MatchingResult | None = None
-    captioning: CaptioningResult | None = None
+    resamplings: int
+    found: Mapping[str, Finding]
 
     def as_json(self, *, ranks: bool = False) -> dict[str, Any]:
-        """Return the result as JSON values; with every rank of the retrieval only if asked."""
-        said = dataclasses.asdict(self)
-        if self.retrieval is not None:
-            found = said["retrieval"].pop("ranks")
-            if ranks:
-                said["retrieval"]["ranks"] = {k: v.tolist() for k, v in found.items()}
-        return said
+        """Return the result as JSON values; with every rank and score only if asked."""
+        return {
+            "model": self.model,
+            "unreadable": self.unreadable,
+            "resamplings": self.resamplings,
+            **{name: one.to_json(details=ranks) for name, one in self.found.items()},
+        }
 
     def lines(self) -> list[str]:
-        """Return the result for people, a line per figure."""
-        out: list[str] = []
-        if self.retrieval is not None:
-            r = self.retrieval
-            for name, recall, pool in (("i2t", r.i2t, r.num_texts), ("t2i", r.t2i, r.num_images)):
-                shown = "  ".join(f"@{k} {value:6.1%}" for k, value in recall.items())
-                out.append(f"{name} recall  {shown}   among {pool:,}")
-        if self.matching is not None:
-            m = self.matching
-            out.append(f"AUC ITC {m.itc_auc:.3f}  ITM {m.itm_auc:.3f}   {m.num_images:,} pairs")
-            if m.near_itc_auc is not None:
-                out.append(
-                    f"near misses AUC ITC {m.near_itc_auc:.3f}  ITM {m.near_itm_auc:.3f}   "
-                    f"{m.num_near_misses:,} pairs"
-                )
-        if self.captioning is not None:
-            c = self.captioning
-            out.append(
-                f"captions CIDEr {c.cider:.3f}  BLEU-4 {c.bleu4:.3f}   {c.num_images:,} pictures"
-            )
+        """Return the result for people, a line or more for each evaluator."""
+        out = [line for one in self.found.values() for line in one.lines()]
+        if any(one.intervals for one in self.found.values()):
+            out.append(f"in brackets: 95% intervals, {self.resamplings:,} resamplings of pictures")
         return out
 
 
@@ -91,33 +69,45 @@ def evaluate(
         SourceError: tables that cannot be read, or nothing to compare.
         CurateError: an evaluator lacks a package.
     """
-    from curate.models.med import MedModel
-    from curate.models.pair_checkpoint import EVALUATORS, load_pair_model
+    from curate.models.pair_checkpoint import load_pair_model
 
     model, tokenizer = load_pair_model(folder)
-    able = EVALUATORS[model.config.model_type]
-    if beyond := [name for name in config.evaluators if name not in able]:
-        raise ModelError(
-            f"{folder} is a {model.config.model_type}, which cannot be judged by {beyond[0]}: "
-            f"ask for {' and '.join(able)} alone"
-        )
+    _check_able(folder, model.config.model_type, config)
     model.to(_device(config.device))
-    items = source if source is not None else open_tables(config.tables)
-    pool = encode_pool(model, tokenizer, items, batch_size=config.batch_size)
-    found: dict[str, Any] = {}
-    if "retrieval" in config.evaluators:
-        found["retrieval"] = retrieval(pool.image_embeds, pool.text_embeds, pool.owners)
-    if "matching" in config.evaluators:
-        found["matching"] = matching(model, tokenizer, pool, seed=config.seed)
-    if "captioning" in config.evaluators:
-        assert isinstance(model, MedModel)
-        found["captioning"] = captioning(model, tokenizer, pool)
-    result = EvaluationResult(str(folder), pool.unreadable, **found)
+    if source is None:
+        source = open_tables(config.tables) if config.needs_tables else ListSource([])
+    subject = Subject(
+        *(model, tokenizer, source),
+        keep_tokens=any(one.needs for one in config.evaluators),
+        batch_size=config.batch_size,
+        seed=config.seed,
+        resamplings=config.resamplings,
+    )
+    found = {one.kind: one.evaluate(subject) for one in config.evaluators}
+    unreadable = subject.pool.unreadable if config.needs_tables else 0
+    result = EvaluationResult(str(folder), unreadable, config.resamplings, found)
     for line in result.lines():
         echo(line)
     if output is not None:
         write_json(output, result.as_json())
     return result
+
+
+def _check_able(folder: Path, model_type: str, config: EvaluateConfig) -> None:
+    """Refuse evaluators that a model cannot be judged by.
+
+    Raises:
+        ModelError: there is one.
+    """
+    from curate.models.pair_checkpoint import ABILITIES
+
+    able = ABILITIES[model_type]
+    if beyond := [one.kind for one in config.evaluators if one.needs - able]:
+        left = [one.kind for one in config.evaluators if one.kind not in beyond]
+        raise ModelError(
+            f"{folder} is a {model_type}, which cannot be judged by {' and '.join(beyond)}: "
+            f"ask for {' and '.join(left or ['retrieval'])} alone"
+        )
 
 
 def _device(wanted: str) -> str:

@@ -24,13 +24,13 @@ CLASSES = {
     "blip_pair": ("curate.models.blip_pair", "BlipPair"),
     "coca": ("curate.models.coca", "CocaModel"),
 }
-#: ``model_type`` -> what of ``curate evaluate`` it can be judged by.
-EVALUATORS = {
-    "med": ("retrieval", "matching", "captioning"),
-    "dual_encoder": ("retrieval",),
-    "albef": ("retrieval", "matching"),
-    "blip_pair": ("retrieval", "matching"),
-    "coca": ("retrieval",),
+#: ``model_type`` -> what it can do beside embedding: ``match`` (``fuse``), ``write`` (``generate``)
+ABILITIES: dict[str, frozenset[str]] = {
+    "med": frozenset({"match", "write"}),
+    "dual_encoder": frozenset(),
+    "albef": frozenset({"match"}),
+    "blip_pair": frozenset({"match"}),
+    "coca": frozenset(),
 }
 
 

@@ -43,20 +43,6 @@ __all__ = [
 ]
 
 
-def _kind(family: str, value: Any) -> Any:
-    """Turn ``itc`` or ``{kind: itc, ...}`` into the Config of ``objectives/itc.py``, say."""
-    if isinstance(value, str):
-        value = {"kind": value}
-    if not isinstance(value, dict):
-        return value
-    if not isinstance(value.get("kind"), str):
-        raise ValueError(f"an {family.removesuffix('s')} needs a 'kind'")
-    try:
-        return families.find(family, value["kind"]).config()(**value)
-    except families.UnknownKind as error:
-        raise ValueError(str(error)) from error
-
-
 class PretrainConfig(FrozenConfig):
     """A pretraining recipe.
 
@@ -118,14 +104,14 @@ class PretrainConfig(FrozenConfig):
     @field_validator("architecture", mode="before")
     @classmethod
     def _known_architecture(cls, value: Any) -> Any:
-        return _kind("architectures", value)
+        return families.from_recipe("architectures", value)
 
     @field_validator("objectives", mode="before")
     @classmethod
     def _known_objectives(cls, value: Any) -> Any:
         if not isinstance(value, list | tuple):
             return value
-        return tuple(_kind("objectives", item) for item in value)
+        return tuple(families.from_recipe("objectives", item) for item in value)
 
     @model_validator(mode="after")
     def _fits_together(self) -> PretrainConfig:

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from curate.core.columns import SYNTHETIC, WEB
-from curate.evaluate.matching import roc_auc
+from curate.evaluate.roc import roc_auc
 from curate.quickstart.faults import FAULTS, MISMATCHED, NEAR_DUPLICATE, NONE, REPEATED_ROW
 
 _DUPLICATE_ROW = "duplicate_row"
