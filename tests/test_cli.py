@@ -384,9 +384,29 @@ def test_pretrain_on_a_run_and_evaluate_what_it_wrote(made: Path, tmp_path: Path
     assert found["retrieval"]["num_images"] == 2
     assert 0 <= found["matching"]["itm_auc"] <= 1
     assert json.loads((tmp_path / "figures.json").read_text()) == found
+    low, high = found["retrieval"]["intervals"]["t2i@1"]
+    assert 0 <= low <= found["retrieval"]["t2i"]["1"] <= high <= 1
+    told = curate(*evaluation[:2], held_as_karpathy(tmp_path), "--images", tmp_path, "--split",
+                  "test", "--evaluator", "zero_shot", "--evaluator", "retrieval", "--template",
+                  "a {}", "--set", "resamplings=0")  # fmt: skip
+    assert told.exit_code == 0, told.stderr
+    assert [line.split()[0] for line in told.stdout.splitlines()] == ["zero-shot", "i2t", "t2i"]
+    assert "2 classes, 1 prompt(s)" in told.stdout
     again = curate("pretrain", path, "--output", output, "--run", made / "run")
     assert again.exit_code == 2
     assert str(output) in again.stderr
+
+
+def held_as_karpathy(folder: Path) -> Path:
+    """Write two pictures and the annotations of them as Karpathy has them."""
+    images = []
+    for colour in ("red", "blue"):
+        (folder / f"{colour}.png").write_bytes(scene(colour, "circle", seed=3))
+        sentences = [{"raw": f"{colour} circle"}]
+        images.append({"filename": f"{colour}.png", "split": "test", "sentences": sentences})
+    path = folder / "dataset_flickr30k.json"
+    path.write_text(json.dumps({"images": images}))
+    return path
 
 
 @pytest.mark.parametrize(
@@ -394,13 +414,18 @@ def test_pretrain_on_a_run_and_evaluate_what_it_wrote(made: Path, tmp_path: Path
     [
         (["MADE/no_model", "MADE/no.parquet"], "no_model"),
         (["MADE/run", "MADE/no.parquet"], "run"),
+        (["curate-tiny", "MADE/no.parquet"], "no.parquet: there is no such file"),
+        (["curate-tiny", "x", "--evaluator", "retrival"], "did you mean 'retrieval'"),
+        (["curate-tiny", "x", "--label", "y"], "are for zero_shot (add --evaluator zero_shot)"),
+        (["curate-tiny", "x", "--evaluator", "zero_shot", "--classes", "MADE/none"], "MADE/none"),
+        (["curate-tiny", "x", "--set", "batch_sise=1"], "did you mean 'batch_size'"),
     ],
 )
 def test_evaluate_what_is_no_model(made: Path, arguments: list[str], said: str) -> None:
     result = curate("evaluate", *[one.replace("MADE", str(made)) for one in arguments])
     assert result.exit_code == 2
     assert result.stderr.startswith("error: ")
-    assert said in result.stderr
+    assert said.replace("MADE", str(made)) in result.stderr
 
 
 # -- the frame ----------------------------------------------------------------------------------

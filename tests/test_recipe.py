@@ -80,7 +80,7 @@ def test_all_faults_are_reported_at_once_with_their_lines(tmp_path: Path) -> Non
         "line 15: export[0].kind: there is no kind 'webdatset' "
         "(did you mean 'webdataset' or 'hf_datasets'?)",
         "line 16: engine.kind: input should be 'local' or 'ray', got 'spark'",
-        "line 17: evaluate.tables[0].imge: unknown key 'imge' (did you mean 'image'?)",
+        "line 17: evaluate.tables[0].imge: unknown key 'imge' (did you mean 'image' or 'images'?)",
         "line 17: evaluate.batch_size: input should be greater than or equal to 1, got 0",
         "line 17: evaluate: 'evaluate' judges a trained model, and there is no 'pretrain'",
         "line 18: output: ['a'] is no folder",

@@ -63,7 +63,8 @@ def test_python_of_a_page_runs(page: Path, place: Path, selected: list[str]) -> 
     for block in split(page)[1]:
         if block.language == "python":
             exec(compile(block.code, page.name, "exec"), names)
-    assert isinstance(names["curate"], type(curate))
+    modules = {getattr(one, "__module__", getattr(one, "__name__", "")) for one in names.values()}
+    assert any(str(name).startswith("curate") for name in modules)
     if page.stem == "README":
         assert (place / "low.html").read_text(encoding="utf-8").startswith("<!doctype html>")
 

@@ -27,12 +27,13 @@ from tests.docs.pages import ROOT, Section, sections
 
 RECIPES = sections("docs/recipes.md")
 PRETRAIN = sections("docs/pretrain.md")
+EVALUATE = sections("docs/evaluate.md")
 BOOTSTRAP = sections("docs/bootstrap.md")
 PROVE = sections("docs/prove.md")
 KINDS = [
     kind
     for family in FAMILIES
-    if family not in ("objectives", "architectures")
+    if family not in ("objectives", "architectures", "evaluators")
     for kind in kinds(family).values()
     if kind.module.startswith("curate.")
 ]
@@ -119,6 +120,17 @@ def test_settings_that_are_no_kinds(
 def test_architectures() -> None:
     said = re.findall(r"^\| `(\w+)` \|", PRETRAIN["Architectures"].text, re.MULTILINE)
     assert set(said) == set(kinds("architectures"))
+
+
+def test_evaluators() -> None:
+    said = re.findall(r"^\| `(\w+)` \|", EVALUATE["Evaluation"].text, re.MULTILINE)
+    assert set(said) == set(kinds("evaluators"))
+    for name, kind in kinds("evaluators").items():
+        options = defaults(kind.config())
+        del options["kind"]
+        assert set(EVALUATE[name].options) == set(options)
+        for option, default in options.items():
+            assert same(EVALUATE[name].options[option], default), f"{name}: {option}"
 
 
 def test_objectives() -> None:

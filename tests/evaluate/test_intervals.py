@@ -3,7 +3,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from curate.evaluate.intervals import difference_interval, mean_interval
+from curate.evaluate.intervals import (
+    Floats,
+    difference_interval,
+    intervals,
+    mean_interval,
+    weighted_mean,
+)
 
 
 def test_a_share_and_its_interval_against_the_binomial() -> None:
@@ -54,3 +60,42 @@ def test_seeds_that_disagree_widen_the_interval() -> None:
 def test_other_items_do_not_compare() -> None:
     with pytest.raises(ValueError, match="do not compare"):
         difference_interval(np.ones((2, 5), bool), np.ones((3, 5), bool), np.arange(5))
+
+
+def test_figures_of_drawn_sets_give_the_interval_of_the_share() -> None:
+    rng = np.random.default_rng(5)
+    owners = np.sort(rng.integers(0, 200, 700))
+    hits = rng.random(700) < 0.3
+
+    def figures(weights: Floats) -> dict[str, Floats]:
+        return {"share": weighted_mean(hits.astype(float), owners, weights)}
+
+    found = intervals(figures, 200, resamplings=2000)["share"]
+    wanted = mean_interval(hits[None], owners)
+    assert found.value == pytest.approx(wanted.value)
+    assert (found.low, found.high) == pytest.approx((wanted.low, wanted.high), abs=0.003)
+    assert intervals(figures, 200, resamplings=50) == intervals(figures, 200, resamplings=50)
+    other = intervals(figures, 200, resamplings=50, seed=1)["share"]
+    assert other != intervals(figures, 200, resamplings=50)["share"]
+
+
+def test_every_drawn_set_is_as_large_as_the_whole() -> None:
+    def figures(weights: Floats) -> dict[str, Floats]:
+        assert (weights == weights.round()).all()
+        return {"size": weights.sum(1), "first": weights[:, 0]}
+
+    found = intervals(figures, 40, resamplings=300)
+    assert (found["size"].value, found["size"].low, found["size"].high) == (40, 40, 40)
+    assert found["first"].value == 1
+    assert found["first"].low == 0
+    assert found["first"].high >= 2
+
+
+def test_sets_that_do_not_have_a_figure_are_left_out() -> None:
+    """Of two pictures, one in four sets has the second alone, and nothing of the first."""
+
+    def figures(weights: Floats) -> dict[str, Floats]:
+        return {"first": weighted_mean(np.array([3.0]), np.array([0]), weights)}
+
+    found = intervals(figures, 2, resamplings=100)["first"]
+    assert (found.value, found.low, found.high) == (3, 3, 3)

@@ -6,7 +6,7 @@ from random import Random
 import numpy as np
 import pytest
 
-from curate.evaluate.matching import near_missed
+from curate.evaluate.evaluators.matching import near_missed
 from curate.evaluate.near_misses import GROUPS, near_miss
 
 CAPTIONS = (

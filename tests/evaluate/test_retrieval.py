@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from curate.evaluate.retrieval import retrieval
+from curate.evaluate.evaluators.retrieval import retrieval
 
 
 def unit(rows: np.ndarray) -> np.ndarray:
@@ -43,3 +43,24 @@ def test_one_score_for_everything_finds_nothing() -> None:
     )
     assert found.i2t == {1: 0.0, 3: 0.0}
     assert found.t2i == {1: 0.0, 3: 0.0}
+
+
+def test_a_drawn_set_counts_each_picture_as_often_as_it_was_drawn() -> None:
+    random = np.random.default_rng(3)
+    owners = np.sort(random.integers(0, 15, 40))
+    owners[:15] = np.arange(15)
+    owners.sort()
+    images, texts = unit(random.normal(size=(15, 4))), unit(random.normal(size=(40, 4)))
+    found = retrieval(images, unit(texts + images[owners]), owners)
+    weights = random.multinomial(15, np.full(15, 1 / 15), 5).astype(float)
+    drawn = found.of_sets(weights)
+    assert set(drawn) == {f"{way}@{k}" for way in ("i2t", "t2i") for k in (1, 5, 10)}
+    for row, w in enumerate(weights.astype(int)):
+        hits = np.repeat(found.ranks.of_images < 1, w)
+        assert drawn["i2t@1"][row] == pytest.approx(hits.mean())
+        hits = np.repeat(found.ranks.of_texts < 5, w[owners])
+        assert drawn["t2i@5"][row] == pytest.approx(hits.mean())
+    whole = found.of_sets(np.ones((1, 15)))
+    for k in (1, 5, 10):
+        assert whole[f"i2t@{k}"] == pytest.approx(found.i2t[k])
+        assert whole[f"t2i@{k}"] == pytest.approx(found.t2i[k])

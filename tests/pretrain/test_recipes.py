@@ -9,7 +9,7 @@ import pytest
 
 from curate.core.pairs import ListSource, Pair, TableConfig, TableSource
 from curate.evaluate.config import EvaluateConfig
-from curate.evaluate.retrieval import RetrievalResult
+from curate.evaluate.evaluators.retrieval import RetrievalResult
 from curate.evaluate.run import evaluate
 from curate.pretrain.config import load_pretrain_recipe
 from curate.pretrain.trainer import pretrain
@@ -45,9 +45,10 @@ def quickstart_pairs() -> tuple[ListSource, ListSource]:
 
 def recall(folder: Path, source: ListSource) -> RetrievalResult:
     config = EvaluateConfig(evaluators=("retrieval",), device="cpu")
-    found = evaluate(folder / "model", config, source=source, echo=lambda line: None).retrieval
-    assert found is not None
-    return found
+    found = evaluate(folder / "model", config, source=source, echo=lambda line: None)
+    retrieval = found.found["retrieval"]
+    assert isinstance(retrieval, RetrievalResult)
+    return retrieval
 
 
 def test_all_recipes_are_tried_and_stated_for_a_cluster() -> None:

@@ -41,7 +41,8 @@ def weights(result: PretrainResult) -> dict[str, torch.Tensor]:
 def test_a_small_model_learns_what_it_is_shown(tmp_path: Path) -> None:
     result = train(tmp_path / "out", pairs=scenes(12), epochs=30)
     told: list[str] = []
-    everything = EvaluateConfig(evaluators=("retrieval", "matching", "captioning"))
+    captions = {"kind": "captioning", "java": "never"}
+    everything = EvaluateConfig(evaluators=("retrieval", "matching", captions))  # type: ignore[arg-type]
     found = evaluate(
         result.model,
         everything,
@@ -49,17 +50,19 @@ def test_a_small_model_learns_what_it_is_shown(tmp_path: Path) -> None:
         output=tmp_path / "e.json",
         echo=told.append,
     )
-    assert found.matching is not None
-    assert found.retrieval is not None
-    assert found.captioning is not None
-    assert found.matching.itc_auc > 0.9  # a shuffled text may fit by chance: 1 in 12
-    assert found.matching.itm_auc > 0.9
-    assert found.retrieval.i2t[5] > 0.7
-    assert found.captioning.cider > 2  # of 10; wrong colours or shapes cost most of it
-    assert found.captioning.distinct > 0.2
-    assert len(told) == 5  # a line for near misses: the captions name colours
     written = json.loads((tmp_path / "e.json").read_text())
-    assert written["matching"]["itm_auc"] == found.matching.itm_auc
+    assert written == json.loads(json.dumps(found.as_json()))
+    matching, captioning = written["matching"], written["captioning"]
+    assert matching["itc_auc"] > 0.9  # a shuffled text may fit by chance: 1 in 12
+    assert matching["itm_auc"] > 0.9
+    assert written["retrieval"]["i2t"]["5"] > 0.7
+    assert captioning["cider"] > 2  # of 10; wrong colours or shapes cost most of it
+    assert captioning["distinct"] > 0.2
+    for name, figure in (("itm_auc", matching), ("near_itm_auc", matching), ("cider", captioning)):
+        low, high = figure["intervals"][name]
+        assert low <= figure[name] <= high
+    said = [line.split()[0] for line in told]
+    assert said == ["i2t", "t2i", "AUC", "near", "captions", *["left"] * 3, "in"]
 
 
 def test_the_same_recipe_gives_the_same_model(tmp_path: Path) -> None:

@@ -60,7 +60,7 @@ class Config(EvaluatorConfig):
             max_tokens=self.max_tokens,
             batch_size=subject.batch_size,
         )
-        return _Judge(self, subject).judge(captions, pool.texts_of())
+        return judge(self, subject, captions, pool.texts_of())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,6 +106,18 @@ class CaptioningResult(Finding):
 
 
 _NAMES = {"cider": "CIDEr", "bleu4": "BLEU-4", "meteor": "METEOR", "spice": "SPICE"}
+
+
+def judge(
+    config: Config, subject: Subject, captions: list[str], references: list[list[str]]
+) -> CaptioningResult:
+    """Score captions by everything that can be had.
+
+    Raises:
+        JavaFault: something in Java does not work, and the config requires it.
+        CurateError: pycocoevalcap is not installed.
+    """
+    return _Judge(config, subject).judge(captions, references)
 
 
 class _Scored(Protocol):
@@ -183,7 +195,7 @@ class _Judge:
 
     def _leave_out(self, name: str, fault: JavaFault) -> None:
         if self.config.java == "require":
-            raise JavaFault(f"{name} {fault} ('java: auto' goes on without it)") from fault
+            raise JavaFault(f"{name}: {fault} ('java: auto' goes on without it)") from fault
         self.left_out[name] = str(fault)
 
 

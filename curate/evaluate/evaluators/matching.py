@@ -169,7 +169,7 @@ def matching(
 
 
 def figures(of: PairScores) -> Callable[[Floats], dict[str, Floats]]:
-    """Return what computes the figures of sets drawn from the images, each with all of its pairs."""
+    """Return what computes the figures of sets drawn from the images, each with its pairs."""
     every = np.arange(len(of.itc))
     aucs = {
         "itc_auc": roc_auc_of_sets(of.itc, every, of.foreign_itc, every),
