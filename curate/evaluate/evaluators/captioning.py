@@ -1,4 +1,4 @@
-"""Captioning: CIDEr, BLEU-4, METEOR and SPICE of greedy captions against human ones.
+"""Captioning: CIDEr, BLEU-4, METEOR and SPICE of captions against human ones.
 
 CIDEr compares with the other captions of the very same set (its word weights come from there),
 so figures of different sets do not compare. METEOR, SPICE and the official tokenizer are written in
@@ -33,11 +33,12 @@ _EXAMPLES = 8
 
 
 class Config(EvaluatorConfig):
-    """Greedy captions against all of a picture's texts.
+    """Captions against all of a picture's texts.
 
     Attributes:
         prompt: words that every caption begins with; they count as part of it.
         max_tokens: most new tokens, or as many as the model has positions for.
+        num_beams: width of the beam search; 1 is greedy decoding.
         java: what is written in Java: ``auto`` uses it where it works and names what is left out,
             ``require`` fails where something does not work, ``never`` leaves it alone.
         java_timeout_s: longest life of one Java program, seconds.
@@ -48,6 +49,7 @@ class Config(EvaluatorConfig):
     kind: Literal["captioning"] = "captioning"
     prompt: str = ""
     max_tokens: int = Field(24, ge=1, le=1000)
+    num_beams: int = Field(1, ge=1, le=64)
     java: Literal["auto", "require", "never"] = "auto"
     java_timeout_s: float = Field(3600, gt=0)
 
@@ -58,6 +60,7 @@ class Config(EvaluatorConfig):
             *(subject.model, subject.tokenizer, pool),
             prompt=self.prompt,
             max_tokens=self.max_tokens,
+            num_beams=self.num_beams,
             batch_size=subject.batch_size,
         )
         return judge(self, subject, captions, pool.texts_of())
@@ -209,9 +212,10 @@ def write_captions(
     *,
     prompt: str,
     max_tokens: int,
+    num_beams: int,
     batch_size: int,
 ) -> list[str]:
-    """Return a greedy caption of every picture, the prompt included.
+    """Return a caption of every picture, the prompt included.
 
     Args:
         model: in evaluation mode, with ``generate``.
@@ -219,10 +223,12 @@ def write_captions(
         pool: what is evaluated.
         prompt: words that every caption begins with.
         max_tokens: most new tokens, or as many as the model has positions for.
+        num_beams: width of the beam search; 1 is greedy decoding.
         batch_size: pictures at once.
     """
     import torch
 
+    from curate.models.beam_search import beam_search
     from curate.models.med_tokenizer import detokenize, prompt_ids
 
     start = prompt_ids(tokenizer, prompt).to(model.device)
@@ -231,7 +237,10 @@ def write_captions(
     with torch.inference_mode():
         for first in range(0, pool.num_images, batch_size):
             tokens = pool.tokens[first : first + batch_size]
-            written = model.generate(tokens, start, max_tokens)
+            if num_beams > 1:
+                written = beam_search(model, tokens, start, max_tokens, num_beams=num_beams)
+            else:
+                written = model.generate(tokens, start, max_tokens)
             whole = torch.cat([start.expand(len(written), -1), written], 1)
             captions += detokenize(tokenizer, whole)
     return captions
