@@ -7,10 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+TUTORIALS = sorted((ROOT / "docs" / "tutorials").glob("*.md"))
+PAGES = [
+    *(ROOT / "README.md", ROOT / "CONTRIBUTING.md"),
+    *sorted((ROOT / "docs").glob("*.md")),
+    *TUTORIALS,
+]
 
 _HEADING = re.compile(r"^(#+) (.*)$")
 _OPTION = re.compile(r"^\| `([a-z_]+)` \| (.*?) \| (.+) \|$")
+_FILE = re.compile(r"# (\w+\.(?:yaml|py))\n")
 _FENCE = re.compile(r"^```(\w*)$")
 
 
@@ -45,6 +51,12 @@ class Block:
     page: Path
     language: str
     code: str
+
+    @property
+    def file(self) -> str | None:
+        """The name of the file that the block is to be saved as, from its first line."""
+        named = _FILE.match(self.code)
+        return named[1] if named else None
 
 
 def anchor(title: str) -> str:

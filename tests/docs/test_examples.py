@@ -13,11 +13,12 @@ import curate
 from curate.cli import main
 from curate.engine.base import EngineConfig
 from curate.recipe import parse
-from tests.docs.pages import PAGES, ROOT, split
+from tests.docs.pages import PAGES, ROOT, TUTORIALS, split
 from tests.docs.small_run import make_small_run
 from tests.docs.test_commands import curate_commands
 
-BLOCKS = [block for page in PAGES for block in split(page)[1]]
+#: Tutorials are run from end to end, by test_tutorials.py.
+BLOCKS = [block for page in PAGES if page not in TUTORIALS for block in split(page)[1]]
 PYTHON = [
     page
     for page in PAGES
