@@ -26,7 +26,7 @@ def make_small_run(folder: Path, output: Path) -> RunResult:
         "stages": [
             {"kind": "load", "root": str(pictures), "resize": 64},
             {"kind": "captioners/med", "model": model, "max_tokens": 8},
-            {"kind": "scorers/med", "as": "filter", "model": model, "canaries": 0.5},
+            {"kind": "scorers/med", "as": "filter", "model": model, "canaries": 0.5, "embed": True},
         ],
         "select": {"kind": "top_fraction", "column": "filter_itm", "fraction": 0.5},
         "output": str(output),

@@ -81,7 +81,9 @@ def test_inspect_pairs_runs(small_run: Path, monkeypatch: pytest.MonkeyPatch) ->
     html = [one.get("text/html", "") for one in data]
     assert sum("curate-charts" in one for one in html) == 1
     galleries = [one for one in html if "curate-gallery" in one]
+    *galleries, alike = galleries
     assert len(galleries) == 4
+    assert 1 < alike.count("<figure>") <= 6
     texts = curate.open_run(small_run).texts(selection="default")
     kept = texts[texts["selected"]]
     web = kept[kept["source"] == "web"]
