@@ -129,9 +129,13 @@ class CocaModel(MedModel):
         *,
         cache: DecoderCache | None = None,
     ) -> Tensor:
-        """Return logits [B, L, V] of the token after each of the given ones, [DEC] first."""
+        """Return logits [B, L, V] of the token after each of the given ones, [DEC] first.
+
+        See :meth:`MedModel.decode_logits`.
+        """
         if cache is not None:
-            raise ValueError("CoCa's decoder keeps nothing between tokens: give no cache")
+            seen_IMD = _seen(image_tokens_IMD)
+            return self._words(self.text.decode(ids_BL, seen_IMD, image_rows_B, cache=cache))
         mask = causal_mask(ids_BL.shape[1], ids_BL.device)
         states_BLD = self.text.read(self.text.embed(ids_BL), mask=mask)
         return self._write(states_BLD, image_tokens_IMD, image_rows_B)
@@ -140,8 +144,14 @@ class CocaModel(MedModel):
         self, states_BLD: Tensor, image_tokens_IMD: Tensor, image_rows_B: Tensor | None
     ) -> Tensor:
         mask = causal_mask(states_BLD.shape[1], states_BLD.device)
-        # the first image token is the embedding's; captions are written from the others
-        seen_IMD = image_tokens_IMD[:, 1:]
-        x_BLD = self.text.look(states_BLD, seen_IMD, image_rows_B, mask=mask)
+        seen_IMD = _seen(image_tokens_IMD)
+        return self._words(self.text.look(states_BLD, seen_IMD, image_rows_B, mask=mask))
+
+    def _words(self, x_BLD: Tensor) -> Tensor:
         logits: Tensor = self.lm_head(x_BLD, self.text.words.weight)
         return logits
+
+
+def _seen(image_tokens_IMD: Tensor) -> Tensor:
+    """Return what captions are written from: all but the first, which is the embedding's."""
+    return image_tokens_IMD[:, 1:]

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from curate.models.med_config import MedConfig
-from curate.models.med_text import ImageAttention, SelfAttention
+from curate.models.med_text import DecoderCache, ImageAttention, KeysValues, SelfAttention
 
 
 class FusionLayer(nn.Module):
@@ -47,10 +47,19 @@ class FusionLayer(nn.Module):
         x_BLD, _ = self.encoder_attention(x_BLD, mask=mask, causal=False, past=None)
         if self.image_attention is not None:
             assert image_tokens_IMD is not None
-            keys, values = self.image_attention.attention.keys_values(image_tokens_IMD)
-            if image_rows_B is not None:
-                keys, values = keys[image_rows_B], values[image_rows_B]
-            x_BLD = self.image_attention(x_BLD, (keys, values))
+            x_BLD = self.image_attention(x_BLD, self.image_parts(image_tokens_IMD, image_rows_B))
+        return self.feed_forward(x_BLD)
+
+    def image_parts(self, image_tokens_IMD: Tensor, image_rows_B: Tensor | None) -> KeysValues:
+        """Return the images' keys and values, of each text's own where rows are given."""
+        assert self.image_attention is not None
+        keys, values = self.image_attention.attention.keys_values(image_tokens_IMD)
+        return (
+            (keys, values) if image_rows_B is None else (keys[image_rows_B], values[image_rows_B])
+        )
+
+    def feed_forward(self, x_BLD: Tensor) -> Tensor:
+        """Return [B, L, D]."""
         wide = F.gelu(self.widen(x_BLD))
         out: Tensor = self.norm(x_BLD + self.dropout(self.narrow(wide)))
         return out
@@ -72,9 +81,9 @@ class FusionText(nn.Module):
         )
         self.num_reading: int = config.num_hidden_layers
 
-    def embed(self, ids_BL: Tensor) -> Tensor:
-        """Return embeddings [B, L, D]."""
-        places_L = torch.arange(ids_BL.shape[1], device=ids_BL.device)
+    def embed(self, ids_BL: Tensor, *, start: int = 0) -> Tensor:
+        """Return the embeddings [B, L, D] of tokens whose first stands at position ``start``."""
+        places_L = torch.arange(start, start + ids_BL.shape[1], device=ids_BL.device)
         x_BLD: Tensor = self.dropout(self.norm(self.words(ids_BL) + self.positions(places_L)))
         return x_BLD
 
@@ -100,6 +109,41 @@ class FusionText(nn.Module):
                 image_tokens_IMD=image_tokens_IMD,
                 image_rows_B=image_rows_B,
             )
+        return x_BLD
+
+    def decode(
+        self,
+        ids_BL: Tensor,
+        image_tokens_IMD: Tensor,
+        image_rows_B: Tensor | None,
+        *,
+        cache: DecoderCache,
+    ) -> Tensor:
+        """Read and look from left to right, the tokens after those that the cache holds.
+
+        The cache grows by them: all the prompt's tokens at first, then one at a time.
+
+        Returns:
+            Hidden states [B, L, D].
+        """
+        start = cache.num_tokens
+        if start and ids_BL.shape[1] > 1:
+            raise ValueError("after the prompt, a cached decoder takes one token at a time")
+        x_BLD = self.embed(ids_BL, start=start)
+        mask = None if start else causal_mask(ids_BL.shape[1], ids_BL.device)
+        for number, layer in enumerate(self.layers):
+            assert isinstance(layer, FusionLayer)
+            past = cache.texts[number] if start else None
+            x_BLD, texts = layer.encoder_attention(x_BLD, mask=mask, causal=False, past=past)
+            if start:
+                cache.texts[number] = texts
+            else:
+                cache.texts.append(texts)
+            if layer.image_attention is not None:
+                if not start:
+                    cache.images.append(layer.image_parts(image_tokens_IMD, image_rows_B))
+                x_BLD = layer.image_attention(x_BLD, cache.images[number - self.num_reading])
+            x_BLD = layer.feed_forward(x_BLD)
         return x_BLD
 
     def encode(

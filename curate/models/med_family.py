@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -30,8 +31,14 @@ from curate.models.token_memo import TokenMemo
 MODEL_TYPES = ("med",)
 
 
-class _Med:
-    """A loaded checkpoint."""
+class LoadedMed:
+    """A loaded checkpoint.
+
+    Attributes:
+        network: the class of its weights.
+    """
+
+    network: ClassVar[type[MedModel]] = MedModel
 
     def __init__(self, checkpoint: Checkpoint, *, device: torch.device, dtype: Precision) -> None:
         """Load the checkpoint.
@@ -46,7 +53,7 @@ class _Med:
         self.signature = checkpoint.signature
         self.device = device
         self.tokenizer = load_tokenizer(checkpoint)
-        self.model: MedModel = load_model(MedModel, checkpoint, device=device, dtype=weights)
+        self.model: MedModel = load_model(self.network, checkpoint, device=device, dtype=weights)
         #: Set on two models of one checkpoint, it makes the second take the first one's tokens.
         self.memo: TokenMemo | None = None
 
@@ -73,7 +80,7 @@ class _Med:
         return self.model.encode_images(pixels)
 
 
-class MedCaptioner(_Med):
+class MedCaptioner(LoadedMed):
     """Writes captions with a MED checkpoint."""
 
     def __init__(
@@ -92,7 +99,8 @@ class MedCaptioner(_Med):
         """
         if writing.decoding == "beam":
             raise ModelError(
-                "a MED checkpoint samples or decodes greedily: there is no beam search"
+                f"a {self.network.config_class.model_type} checkpoint samples or decodes greedily: "
+                "there is no beam search"
             )
         super().__init__(checkpoint, device=device, dtype=dtype)
         self._writing = writing
@@ -139,7 +147,7 @@ class _Seen:
     tokens: torch.Tensor
 
 
-class MedScorer(_Med, PairScorer[_Seen, torch.Tensor]):
+class MedScorer(LoadedMed, PairScorer[_Seen, torch.Tensor]):
     """Scores texts with a MED checkpoint: ITC and ITM."""
 
     gives = ("itc", "itm")

@@ -30,7 +30,7 @@ ABILITIES: dict[str, frozenset[str]] = {
     "dual_encoder": frozenset(),
     "albef": frozenset({"match"}),
     "blip_pair": frozenset({"match"}),
-    "coca": frozenset(),
+    "coca": frozenset({"write"}),
 }
 
 

@@ -17,7 +17,7 @@ from curate.core.families import find
 from curate.images import prepare
 from tests.images.pictures import encoded, scene
 from tests.models.captioner_checkpoints import TINY_BY_KIND
-from tests.models.checkpoints import tiny_blip_scorer, tiny_med
+from tests.models.checkpoints import tiny_blip_scorer, tiny_coca, tiny_med
 from tests.models.tiny_scorers import TINY
 from tests.sources.packed import write_tar
 from tests.stages.download.site import Site, response, serve
@@ -73,8 +73,10 @@ class Material:
             "filters/aspect_ratio": {"max": 2.0},
             "text_filters/text_length": {"min_words": 2},
             "captioners/med": {"model": str(models / "med"), "max_tokens": 8},
+            "captioners/coca": {"model": str(models / "coca"), "max_tokens": 8},
             "scorers/blip": {"model": str(models / "blip-scorer"), "canaries": 0.5},
             "scorers/med": {"model": str(models / "med"), "canaries": 0.5},
+            "scorers/coca": {"model": str(models / "coca"), "canaries": 0.5, "embed": True},
             "selectors/best_k": {"column": "filter_itm", "k": 1},
             "selectors/capfilt": {"itm": "filter_itm"},
             "selectors/mixture": {"column": "filter_itm"},
@@ -137,6 +139,7 @@ def material(folder: Path) -> Iterator[Material]:
             make_captioner(folder / "models" / f"{kind}-captioner")
         tiny_blip_scorer(folder / "models" / "blip-scorer")
         tiny_med(folder / "models" / "med")
+        tiny_coca(folder / "models" / "coca")
         for kind, make in TINY.items():
             make(folder / "models" / kind)
         yield Material(folder, site, [shard_of(folder / "shards", row) for row in range(COUNT)])

@@ -102,7 +102,8 @@ def _numbers(rows: pa.Table) -> dict[str, Any]:
 
 def test_every_scorer_is_held_to_account_here() -> None:
     ours = {name for name, kind in kinds("scorers").items() if kind.module.startswith("curate.")}
-    assert ours - {"med"} == {KIND.get(name, name) for name in FAMILIES}  # MED: test_med_family.py
+    # MED and CoCa: test_med_family.py
+    assert ours - {"med", "coca"} == {KIND.get(name, name) for name in FAMILIES}
     assert set(FAMILIES) == set(REFERENCES) == set(TOWERS)
 
 

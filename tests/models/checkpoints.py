@@ -16,8 +16,8 @@ from transformers import (
     BlipImageProcessorPil,
 )
 
+from curate.models.coca import CocaModel
 from curate.models.med import MedModel
-from curate.models.med_config import MedConfig
 from curate.models.med_tokenizer import build_tokenizer
 
 WORDS = (
@@ -71,10 +71,27 @@ def _write(model_class: Any, folder: Path, seed: int, spread: float) -> Path:
 
 
 def tiny_med(folder: Path, *, seed: int = 2, spread: float = 0.3, tower: str = "vit") -> Path:
+    return _tiny(folder, MedModel, {}, seed=seed, spread=spread, tower=tower)
+
+
+def tiny_coca(folder: Path, *, tower: str = "vit") -> Path:
+    settings = {"num_multimodal_layers": 2, "num_caption_queries": 5}
+    return _tiny(folder, CocaModel, settings, seed=2, spread=0.3, tower=tower)
+
+
+def _tiny(
+    folder: Path,
+    model_class: type[MedModel],
+    settings: dict[str, int],
+    *,
+    seed: int,
+    spread: float,
+    tower: str,
+) -> Path:
     tokenizer = build_tokenizer(WORDS)
     vit = {"hidden_size": 24, "intermediate_size": 40, "num_hidden_layers": 2}
     vit |= {"num_attention_heads": 2, "patch_size": 8}
-    config = MedConfig(
+    config = model_class.config_class(
         image_tower=tower,
         tower_config=vit if tower == "vit" else None,
         image_size=SIDE,
@@ -85,9 +102,10 @@ def tiny_med(folder: Path, *, seed: int = 2, spread: float = 0.3, tower: str = "
         intermediate_size=48,
         max_text_tokens=24,
         projection_size=16,
+        **settings,
     )
     torch.manual_seed(seed)
-    model = MedModel(config)
+    model = model_class(config)
     with torch.no_grad():
         for name, weight in model.named_parameters():
             if weight.ndim == 2 or "embedding" in name:
