@@ -38,7 +38,8 @@ def after_passes(
             export, table, result.selection, _progress(reporter, export.name)
         )
     if recipe.pretrain is not None:
-        result.pretrain = pretrain_on_selection(recipe.pretrain, table, result.selection, reporter)
+        training = recipe.pretrain.on_cluster(recipe.engine.address)
+        result.pretrain = pretrain_on_selection(training, table, result.selection, reporter)
         if recipe.evaluate is not None:
             model = store_path(result.pretrain["model"])
             result.evaluation = evaluated(recipe.evaluate, model, reporter)

@@ -202,6 +202,7 @@ def export(
 @click.option("--output", required=True, type=click.Path(path_type=Path), help="A new folder.")
 @click.option("--run", "run_folder", type=RUN_FOLDER, help="Train on its selection.")
 @click.option("--selection", default="default", show_default=True, help="Which of the run's.")
+@click.option("--workers", type=int, help="How many train together, on Ray.")
 @_SET
 @_JSON
 def pretrain_command(
@@ -209,14 +210,16 @@ def pretrain_command(
     output: Path,
     run_folder: StorePath | None,
     selection: str,
+    workers: int | None,
     sets: Sequence[str],
     as_json: bool,
 ) -> None:
     """Train a model on tables of images and captions, or on a run's selection."""
     from curate.pretrain.config import load_pretrain_recipe
-    from curate.pretrain.trainer import pretrain
+    from curate.training import train
 
-    config = load_pretrain_recipe(recipe, sets=sets)
+    more = () if workers is None else (f"workers.count={workers}",)
+    config = load_pretrain_recipe(recipe, sets=[*sets, *more])
     source = None
     if run_folder is not None:
         from curate.core.selection import Selection
@@ -226,7 +229,7 @@ def pretrain_command(
         table = CommittedTable.open(run_folder)
         chosen = Selection.open(run_folder, selection)
         source = SelectionPairs(table, chosen, score=config.data.score)
-    pretrain(config, output, source, lambda line: click.echo(line, err=as_json))
+    train(config, output, source, lambda line: click.echo(line, err=as_json))
     if as_json:
         click.echo((output / "result.json").read_text(encoding="utf-8"))
 

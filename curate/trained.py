@@ -45,7 +45,7 @@ def trained(
     Raises:
         CurateError: settings, data or starting weights that do not fit.
     """
-    from curate.pretrain.trainer import pretrain
+    from curate.training import train
 
     made_from = {"settings": config.identity(), **(data or {})}
     marker = output / _MADE_FROM
@@ -62,7 +62,7 @@ def trained(
         if not finished.exists():
             remove_tree(folder / "model")
             reporter.step_done("pretrain", f"{config.name}: {said}" if said else config.name)
-            pretrain(config, folder, source, reporter.say)
+            train(config, folder, source, reporter.say)
         done = _as_of(read_json(finished), folder, output)
         if folder != output:
             write_json(finished, done)

@@ -78,6 +78,10 @@ class PairSource(Protocol):
         """Return the pictures of these numbers, in this order."""
         ...
 
+    def read_texts(self, indices: Sequence[int]) -> list[Pair]:
+        """Return what ``read`` does, but perhaps without the pictures' bytes."""
+        ...
+
     def texts(self) -> Iterator[str]:
         """Yield every text once, in order, without reading pictures."""
         ...
@@ -103,6 +107,10 @@ class ListSource:
     def read(self, indices: Sequence[int]) -> list[Pair]:
         """Return the pictures of these numbers, in this order."""
         return [self.pairs[index] for index in indices]
+
+    def read_texts(self, indices: Sequence[int]) -> list[Pair]:
+        """Return what ``read`` does."""
+        return self.read(indices)
 
     def texts(self) -> Iterator[str]:
         """Yield every text once, in order."""
@@ -156,13 +164,22 @@ class ConcatSource:
 
     def read(self, indices: Sequence[int]) -> list[Pair]:
         """Return the pictures of these numbers, in this order; each source is asked once."""
+        return self._asked(indices, lambda source, numbers: source.read(numbers))
+
+    def read_texts(self, indices: Sequence[int]) -> list[Pair]:
+        """Return what ``read`` does, without the pictures where a source can leave them out."""
+        return self._asked(indices, lambda source, numbers: source.read_texts(numbers))
+
+    def _asked(
+        self, indices: Sequence[int], ask: Callable[[PairSource, list[int]], list[Pair]]
+    ) -> list[Pair]:
         found: dict[int, Pair] = {}
         wanted: dict[int, list[int]] = {}
         for index in indices:
             wanted.setdefault(bisect.bisect_right(self.starts, index) - 1, []).append(index)
         for number, group in wanted.items():
             local = [index - self.starts[number] for index in group]
-            found.update(zip(group, self.sources[number].read(local), strict=True))
+            found.update(zip(group, ask(self.sources[number], local), strict=True))
         return [found[index] for index in indices]
 
     def texts(self) -> Iterator[str]:

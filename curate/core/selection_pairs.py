@@ -6,6 +6,7 @@ import bisect
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from itertools import accumulate
+from typing import Any
 
 import pyarrow.compute as pc
 
@@ -23,7 +24,7 @@ _Text = tuple[str, str, float | None]
 class SelectionPairs:
     """The pictures of a selection, each with all its selected texts; a ``PairSource``.
 
-    Only the row numbers and counts are held; a few partitions of pictures are kept at a time.
+    Only the row numbers and counts are held; a few partitions are kept at a time.
 
     Args:
         table: the run's table.
@@ -48,18 +49,30 @@ class SelectionPairs:
         self._selection = selection
         counts = [self._count(number) for number in table.partitions]
         self._starts = [0, *accumulate(counts)]
-        self._cache: OrderedDict[int, list[Pair]] = OrderedDict()
+        self._cache: OrderedDict[tuple[int, bool], list[Pair]] = OrderedDict()
 
     def __len__(self) -> int:
         return self._starts[-1]
 
     def read(self, indices: Sequence[int]) -> list[Pair]:
         """Return the pictures of these numbers, in this order."""
+        return self._read(indices, pictures=True)
+
+    def read_texts(self, indices: Sequence[int]) -> list[Pair]:
+        """Return what ``read`` does, without the pictures."""
+        return self._read(indices, pictures=False)
+
+    def _read(self, indices: Sequence[int], *, pictures: bool) -> list[Pair]:
         found: dict[int, Pair] = {}
         for index in sorted(set(indices)):
             position = bisect.bisect_right(self._starts, index) - 1
-            found[index] = self._partition(position)[index - self._starts[position]]
+            partition = self._partition(position, pictures=pictures)
+            found[index] = partition[index - self._starts[position]]
         return [found[index] for index in indices]
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave pictures behind: a copy reads its own."""
+        return {**self.__dict__, "_cache": OrderedDict()}
 
     def texts(self) -> Iterator[str]:
         """Yield every selected text once, in source order."""
@@ -98,20 +111,22 @@ class SelectionPairs:
             by_row.setdefault(row, []).append(said)
         return by_row
 
-    def _partition(self, position: int) -> list[Pair]:
-        if position not in self._cache:
+    def _partition(self, position: int, *, pictures: bool) -> list[Pair]:
+        key = position, pictures
+        if key not in self._cache:
             number = self._table.partitions[position]
             by_row = self._selected(number)
-            rows = self._table.rows(number, ["uid", "image"]).to_pylist()
-            self._cache[position] = [
-                self._pair(row["uid"], row["image"], by_row[row["row"]])
+            columns = ["uid", "image"] if pictures else ["uid"]
+            rows = self._table.rows(number, columns).to_pylist()
+            self._cache[key] = [
+                self._pair(row["uid"], row.get("image", b""), by_row[row["row"]])
                 for row in rows
                 if row["row"] in by_row
             ]
             if len(self._cache) > _PARTITIONS_IN_MEMORY:
                 self._cache.popitem(last=False)
-        self._cache.move_to_end(position)
-        return self._cache[position]
+        self._cache.move_to_end(key)
+        return self._cache[key]
 
     def _pair(self, uid: str, image: bytes, said: list[_Text]) -> Pair:
         texts, sources, scores = zip(*said, strict=True)

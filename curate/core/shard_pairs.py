@@ -88,6 +88,11 @@ class ShardSource:
             for one in entries
         ]
 
+    def read_texts(self, indices: Sequence[int]) -> list[Pair]:
+        """Return what ``read`` does, without the pictures; no shard is read."""
+        entries = [self._entries[index] for index in indices]
+        return [Pair(one.uid, b"", one.texts, one.sources, one.scores) for one in entries]
+
     def texts(self) -> Iterator[str]:
         """Yield every text once, in order."""
         for entry in self._entries:
@@ -115,6 +120,10 @@ class ShardSource:
         if len(body) < size:
             raise SourceError(f"{self.paths[shard]} was cut off since the training began")
         return body
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave open files behind: a copy opens its own."""
+        return {**self.__dict__, "_open": {}}
 
     def __del__(self) -> None:
         for file in getattr(self, "_open", {}).values():

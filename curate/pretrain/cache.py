@@ -40,7 +40,7 @@ class Images(Protocol):
     """Numbers of the pictures that can be decoded, as far as that is known before training."""
 
     def load(self, batch: TextBatch, *, generator: torch.Generator) -> tuple[Tensor, list[bool]]:
-        """Return what ``encode_loaded`` takes, of those that decode, and which of the B did."""
+        """Return what ``encode_loaded`` takes, of this worker's that decode, and which did."""
         ...
 
 
@@ -53,7 +53,7 @@ class DecodedAnew:
         self.pool = ThreadPoolExecutor(_DECODERS, thread_name_prefix="decode")
 
     def load(self, batch: TextBatch, *, generator: torch.Generator) -> tuple[Tensor, list[bool]]:
-        """Return squares [B', C, S, S] of those that decode, and which of the B did."""
+        """Return squares [B', C, S, S] of this worker's that decode, and which did."""
         import torch
 
         del generator
@@ -73,7 +73,7 @@ class KeptPixels:
     def load(self, batch: TextBatch, *, generator: torch.Generator) -> tuple[Tensor, list[bool]]:
         """Return squares [B, C, S, S]; all of them decode."""
         del generator
-        rows = [self.row[index] for index in batch.indices]
+        rows = [self.row[index] for index in batch.own_indices]
         return self.pixels_NCSS[rows], [True] * len(rows)
 
 
@@ -112,9 +112,10 @@ class KeptTokens:
         """Return what is held of one view of each [B, ...]; all pictures decode."""
         import torch
 
-        rows = torch.tensor([self.row[index] for index in batch.indices])
-        view = torch.randint(len(self.kept), (len(rows),), generator=generator)
-        return self.kept[view, rows], [True] * len(rows)
+        rows = torch.tensor([self.row[index] for index in batch.own_indices], dtype=torch.int64)
+        # drawn for the whole batch, so that a picture's view does not hang on who loads it
+        view = torch.randint(len(self.kept), (len(batch.indices),), generator=generator)
+        return self.kept[view[batch.rows], rows], [True] * len(rows)
 
 
 def _frozen_part(model: PairModel, pixels_BCSS: Tensor, unlocked: int | None) -> Tensor:

@@ -13,6 +13,7 @@ from curate.core import families, yaml_lines
 from curate.core.config import FrozenConfig, tuning
 from curate.core.errors import Problem, RecipeError
 from curate.core.validation import override, validation_problems
+from curate.core.workers import WorkersConfig
 from curate.pretrain.architectures._base import ArchitectureConfig
 from curate.pretrain.objectives._base import ObjectiveConfig
 from curate.pretrain.sections import (
@@ -39,6 +40,7 @@ __all__ = [
     "TeacherConfig",
     "TextStart",
     "TextsConfig",
+    "WorkersConfig",
     "load_pretrain_recipe",
 ]
 
@@ -74,6 +76,7 @@ class PretrainConfig(FrozenConfig):
         save_dtype: precision of the weights on disk.
         log_every: steps between two lines of metrics.
         tensorboard: write the metrics for TensorBoard too; needs the extra ``tensorboard``.
+        workers: who trains: one process, or several workers.
         checkpoint_every_s: seconds after which the state is saved again; the same command goes on
             from it.
     """
@@ -100,6 +103,7 @@ class PretrainConfig(FrozenConfig):
     log_every: int = Field(10, ge=1)
     tensorboard: bool = tuning(False)
     checkpoint_every_s: float = tuning(300.0, ge=0)
+    workers: WorkersConfig = tuning(WorkersConfig())
 
     @field_validator("architecture", mode="before")
     @classmethod
@@ -167,12 +171,24 @@ class PretrainConfig(FrozenConfig):
                 f"a batch of {self.batch_size} cut into {self.accumulate} has parts of a single "
                 "pair, with nothing to compare it with"
             )
+        if self.workers.count * self.accumulate > self.batch_size:
+            raise ValueError(
+                f"a batch of {self.batch_size} cut into {self.accumulate} has parts with less than "
+                f"a pair for each of {self.workers.count} workers: take fewer workers or parts"
+            )
         return self
+
+    def on_cluster(self, address: str | None) -> PretrainConfig:
+        """Return the same recipe, for workers of a cluster where it names none itself."""
+        if self.workers.address is not None:
+            return self
+        workers = self.workers.model_copy(update={"address": address})
+        return self.model_copy(update={"workers": workers})
 
     def identity(self) -> dict[str, Any]:
         """Return what decides the trained weights, as JSON values: all but speed and patience."""
         said = self.model_dump(mode="json", by_alias=True)
-        for name in ("tensorboard", "checkpoint_every_s"):
+        for name in ("tensorboard", "checkpoint_every_s", "workers"):
             del said[name]
         del said["data"]["ahead"]
         return said

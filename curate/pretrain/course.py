@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from curate.core.errors import SourceError
-from curate.pretrain.batch import TextBatch, epoch_batches, num_batches
+from curate.pretrain.batch import OwnRows, TextBatch, epoch_batches, num_batches
 from curate.pretrain.config import FinalConfig, PretrainConfig
 from curate.pretrain.data import PairSource
 from curate.pretrain.mixing import Sample, samples
@@ -75,6 +75,7 @@ class Course:
         tokenizer: PreTrainedTokenizerFast,
         *,
         max_tokens: int,
+        own_rows: OwnRows | None = None,
     ) -> None:
         """Lay the course out.
 
@@ -84,12 +85,13 @@ class Course:
             usable: numbers of the pictures that can be decoded.
             tokenizer: the model's.
             max_tokens: longest text, special tokens included.
+            own_rows: which of a batch's pictures this worker reads; all of them when None.
 
         Raises:
             SourceError: a final stage, and no picture has a score; or nothing to make a batch of.
         """
         self.recipe, self.source, self.tokenizer = recipe, source, tokenizer
-        self.max_tokens = max_tokens
+        self.max_tokens, self.own_rows = max_tokens, own_rows
         self.phases = [self._phase(usable, recipe, recipe.optim.lr)]
         if recipe.final is not None:
             best = best_pictures(source.best_scores(), usable, recipe.final.share)
@@ -111,6 +113,7 @@ class Course:
                     epoch=phase.first_epoch + epoch,
                     texts=self.recipe.data.texts,
                     skip=skip,
+                    own_rows=self.own_rows,
                 )
                 left = phase.steps - epoch * phase.epoch_steps - skip
                 for place, batch in enumerate(itertools.islice(batches, left), start=skip):

@@ -6,6 +6,7 @@ import json
 import math
 import time
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -18,11 +19,13 @@ if TYPE_CHECKING:
 class Metrics:
     """Collects losses and writes a row every so many steps."""
 
-    def __init__(self, path: Path, *, every: int, last: int, tensorboard: bool = False) -> None:
+    def __init__(
+        self, path: Path | None, *, every: int, last: int, tensorboard: bool = False
+    ) -> None:
         """Open the files; a training that goes on cuts off what was written after its state.
 
         Args:
-            path: the JSONL file.
+            path: the JSONL file; None collects and checks, and writes nothing.
             every: steps between two rows.
             last: number of the last step, which always gets a row.
             tensorboard: also write events to the folder ``tensorboard`` beside the file.
@@ -31,19 +34,19 @@ class Metrics:
             CurateError: TensorBoard is wanted and not installed.
         """
         self.every, self.last = every, last
-        self.path = path
         self.sums: dict[str, Tensor] = {}
         self.counts: Counter[str] = Counter()
         self.pictures = 0
         self.since = time.monotonic()
-        self.waited_s = 0.0
+        self.waited_s: Sequence[float] = ()
         self.shown: dict[str, float] = {}
-        self._file: IO[str] = path.open("a", encoding="utf-8")
-        self._events = _open_events(path.parent / "tensorboard") if tensorboard else None
+        self._file: IO[str] | None = path.open("a", encoding="utf-8") if path else None
+        self._events = _open_events(path.parent / "tensorboard") if path and tensorboard else None
 
     def close(self) -> None:
         """Close the files."""
-        self._file.close()
+        if self._file is not None:
+            self._file.close()
         if self._events is not None:
             self._events.close()
 
@@ -55,7 +58,7 @@ class Metrics:
         pictures: int,
         epoch: int,
         lr: float,
-        waited_s: float,
+        waited_s: Sequence[float],
     ) -> None:
         """Take in a step; write a row every so many, and at the last step.
 
@@ -65,7 +68,7 @@ class Metrics:
             pictures: pairs of the batch.
             epoch: from 0.
             lr: the learning rate of scale 1.
-            waited_s: seconds the model has waited for data since the training (re)started.
+            waited_s: seconds each worker has waited for data since the training (re)started.
 
         Raises:
             ModelError: the loss is no longer a number.
@@ -80,9 +83,9 @@ class Metrics:
         now = time.monotonic()
         passed = max(1e-9, now - self.since)
         self.shown = {name: float(value) / self.counts[name] for name, value in self.sums.items()}
-        row = {"step": step + 1, "epoch": epoch + 1, "lr": lr}
+        row: dict[str, Any] = {"step": step + 1, "epoch": epoch + 1, "lr": lr}
         row["images_per_s"] = round(self.pictures / passed, 2)
-        row["data_wait"] = round((waited_s - self.waited_s) / passed, 4)
+        row |= self._waits(waited_s, passed)
         row |= {name: round(value, 6) for name, value in self.shown.items()}
         if not math.isfinite(self.shown["loss"]):
             raise ModelError(
@@ -93,6 +96,14 @@ class Metrics:
         self.sums, self.counts, self.pictures = {}, Counter(), 0
         self.since, self.waited_s = now, waited_s
 
+    def _waits(self, waited_s: Sequence[float], passed_s: float) -> dict[str, Any]:
+        """Return the share of time spent waiting for data: the longest, and each worker's."""
+        before = self.waited_s or [0.0] * len(waited_s)
+        shares = [
+            round((now - then) / passed_s, 4) for now, then in zip(waited_s, before, strict=True)
+        ]
+        return {"data_wait": max(shares)} | ({"data_waits": shares} if len(shares) > 1 else {})
+
     def line(self) -> str:
         """Return the losses last written, for people."""
         return " ".join(f"{name} {value:.3f}" for name, value in self.shown.items()) or "starting"
@@ -100,7 +111,7 @@ class Metrics:
     def state_dict(self) -> dict[str, Any]:
         """Return what was collected since the last row, and how much of the file is valid."""
         return {
-            "bytes": self._file.tell(),
+            "bytes": self._file.tell() if self._file is not None else 0,
             "sums": dict(self.sums),
             "counts": dict(self.counts),
             "pictures": self.pictures,
@@ -109,16 +120,19 @@ class Metrics:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from ``state_dict``; later rows of the file go."""
-        self._file.truncate(state["bytes"])
+        if self._file is not None:
+            self._file.truncate(state["bytes"])
         self.sums, self.counts = dict(state["sums"]), Counter(state["counts"])
         self.pictures, self.shown = state["pictures"], dict(state["shown"])
 
     def _write(self, row: dict[str, Any]) -> None:
+        if self._file is None:
+            return
         self._file.write(json.dumps(row) + "\n")
         self._file.flush()
         if self._events is not None:
             for name, value in row.items():
-                if name != "step":
+                if name not in ("step", "data_waits"):
                     self._events.add_scalar(name, value, row["step"])
 
 

@@ -37,12 +37,32 @@ def rand_augment(pixels_BCSS: Tensor, magnitude: float, *, generator: torch.Gene
     Returns:
         uint8, of the same shape.
     """
+    chosen_B, sign_B = draw(len(pixels_BCSS), generator=generator)
+    return distort(pixels_BCSS, chosen_B, sign_B * (magnitude / 10))
+
+
+def draw(count: int, *, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Draw an operation's number [B] and the sign of its strength [B] for so many pictures."""
     import torch
 
-    count = len(pixels_BCSS)
     chosen_B = torch.randint(len(OPERATIONS), (count,), generator=generator)
-    sign_B = torch.randint(2, (count,), generator=generator) * 2 - 1
-    strength_B = (sign_B * (magnitude / 10)).to(pixels_BCSS.device, torch.float32)
+    return chosen_B, torch.randint(2, (count,), generator=generator) * 2 - 1
+
+
+def distort(pixels_BCSS: Tensor, chosen_B: Tensor, strength_B: Tensor) -> Tensor:
+    """Apply to each picture the operation of a number, with a strength.
+
+    Args:
+        pixels_BCSS: uint8 squares.
+        chosen_B: places in ``OPERATIONS``.
+        strength_B: in -1..1.
+
+    Returns:
+        uint8, of the same shape.
+    """
+    import torch
+
+    strength_B = strength_B.to(pixels_BCSS.device, torch.float32)
     out = pixels_BCSS.clone()
     for number, operation in enumerate(OPERATIONS.values()):
         rows = torch.nonzero(chosen_B == number)[:, 0].to(pixels_BCSS.device)

@@ -1,4 +1,4 @@
-"""The sections of a pretraining recipe: start, data, augment, optim, teacher, queue, final.
+"""The sections of a pretraining recipe: start, data, augment, optim, teacher, final.
 
 ``config.py`` puts them together and checks that they fit each other.
 """

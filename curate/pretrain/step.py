@@ -1,5 +1,9 @@
 """One step of training: losses of a batch, cut into parts where memory is short, and an update.
 
+With several workers each objective's loss is the mean over the worker's own pairs, among the
+negatives of all workers, weighed by its share of the batch: the sum of these over the workers, and
+of their gradients, is what one worker computes from the whole batch.
+
 Shapes: B pairs, L text tokens, M image tokens, D width.
 """
 
@@ -13,10 +17,12 @@ from curate.pretrain.augment import augment
 from curate.pretrain.cache import encode_loaded
 from curate.pretrain.config import PretrainConfig
 from curate.pretrain.course import Step
-from curate.pretrain.objectives._forward import Drawn, Forward, Pairs
+from curate.pretrain.objectives._forward import Drawn, Forward, Pairs, Whole
 from curate.pretrain.precision import autocast, build_scaler
 from curate.pretrain.queues import Queues
+from curate.pretrain.shares import Part, Shares
 from curate.pretrain.teacher import Teacher
+from curate.pretrain.world import World
 
 if TYPE_CHECKING:
     import torch
@@ -24,7 +30,7 @@ if TYPE_CHECKING:
 
     from curate.models.pair_model import PairModel
 
-_AUGMENT, _OBJECTIVES, LOADING = range(3)
+_AUGMENT, _OBJECTIVES, LOADING, DROPOUT = range(4)
 
 
 def chance(seed: int, step: int, use: int) -> torch.Generator:
@@ -47,6 +53,7 @@ class Stepper:
         recipe: PretrainConfig,
         model: PairModel,
         optimizer: torch.optim.Optimizer,
+        world: World | None = None,
         *,
         vocabulary: Mapping[str, int] | None = None,
     ) -> None:
@@ -54,59 +61,65 @@ class Stepper:
 
         Args:
             recipe: says which.
-            model: what is trained.
+            model: what is trained, on its device.
             optimizer: of its parameters.
+            world: all workers; None: this one is alone.
             vocabulary: ids by word piece, for objectives that name words.
         """
         self.vocabulary = vocabulary
         self.recipe, self.model, self.optimizer = recipe, model, optimizer
+        self.world = world or World()
+        self.shares = Shares(self.world, recipe.accumulate)
         self.teacher = Teacher(model, recipe.teacher) if recipe.teacher else None
         self.queues = Queues(recipe.queue, model.device) if recipe.queue else None
         self.scaler = build_scaler(model.device, recipe.precision)
 
     def take(self, step: Step, loaded: Tensor, kept: list[bool]) -> dict[str, Tensor]:
-        """Train on a batch.
+        """Train on a batch; with several workers, each on its share of it.
 
         Args:
             step: the texts, and where in the course they stand.
-            loaded: the pictures that decode, as ``Images.load`` gives them.
-            kept: which of the batch's pictures those are.
+            loaded: the pictures of this worker that decode, as ``Images.load`` gives them.
+            kept: which of the whole batch's pictures decode.
 
         Returns:
-            Each objective's loss, their weighted sum ``loss``, and ``grad_norm`` where the weights
-            were changed; empty, and nothing is trained, where not two pictures decode.
+            Each objective's loss on the whole batch, their weighted sum ``loss``, and ``grad_norm``
+            where the weights were changed; empty, and nothing is trained, where not two pictures
+            decode.
         """
         import torch
 
+        recipe, batch = self.recipe, step.batch
         if sum(kept) < 2:
             return {}
-        recipe, model, batch = self.recipe, self.model, step.batch
-        rows = torch.tensor(kept)
-        ids, mask, image_ids = batch.ids_BL[rows], batch.mask_BL[rows], batch.image_ids_B[rows]
+        everyones = torch.tensor(kept)
         objectives = [o for o in recipe.objectives if step.epoch >= o.from_epoch]
         generator = chance(recipe.seed, step.number, _OBJECTIVES)
         drawn = {
-            o.kind: o.draw(ids, mask, model.config, generator=generator, vocabulary=self.vocabulary)
+            o.kind: o.draw(
+                *(batch.ids_BL, batch.mask_BL, self.model.config),
+                generator=generator,
+                vocabulary=self.vocabulary,
+            )
             for o in objectives
         }
-        units = {o.kind: o.units(mask, drawn[o.kind]) for o in objectives}
-        loaded = loaded.to(model.device, non_blocking=True)
-        if loaded.dtype == torch.uint8:
-            distorting = chance(recipe.seed, step.number, _AUGMENT)
-            loaded = augment(loaded, recipe.augment, generator=distorting)
-
+        units = {
+            o.kind: o.units(batch.mask_BL[everyones], _rows(drawn[o.kind], everyones))
+            for o in objectives
+        }
+        loaded = self._distorted(loaded, kept, step)
         self.optimizer.zero_grad(set_to_none=True)
         losses: dict[str, Tensor] = {}
         seen: list[Forward] = []
-        for part in _parts(len(ids), recipe.accumulate):
-            own = {kind: {k: x[part] for k, x in found.items()} for kind, found in drawn.items()}
-            with autocast(model.device, recipe.precision):
-                texts = (ids[part], mask[part], image_ids[part])
-                forward = self._forward(loaded[part], texts, own, generator, step)
-                total = torch.zeros((), device=model.device)
+        for part in self.shares.parts(kept):
+            own = {kind: _rows(found, part.own) for kind, found in drawn.items()}
+            mask = batch.mask_BL[part.own]
+            with autocast(self.model.device, recipe.precision):
+                forward = self._forward(_pictures(loaded, part), part, own, generator, step)
+                total = torch.zeros((), device=self.model.device)
                 for o in objectives:
-                    whole = max(1, units[o.kind])
-                    share = o.units(mask[part], own[o.kind]) / whole
+                    num = 0 if part.stands_in else o.units(mask, own[o.kind])
+                    share = num / max(1, units[o.kind])
                     loss = o.loss(forward) * share
                     total = total + o.weight * loss
                     losses[o.kind] = losses.get(o.kind, 0.0) + loss.detach()
@@ -115,23 +128,46 @@ class Stepper:
             seen.append(forward)
         norm = self._update()
         self._remember(seen)
-        said = {"loss": losses.pop("loss"), **losses}
+        said = self._summed({"loss": losses.pop("loss"), **losses})
         # a step whose scaled gradients overflowed was left out, and has no norm to tell
         left_out = self.scaler is not None and not bool(torch.isfinite(norm))
         return said if left_out else {**said, "grad_norm": norm}
 
+    def _distorted(self, loaded: Tensor, kept: list[bool], step: Step) -> Tensor:
+        """Return this worker's pictures on the device, each distorted as in the whole batch."""
+        import torch
+
+        loaded = loaded.to(self.model.device, non_blocking=True)
+        if loaded.dtype != torch.uint8:
+            return loaded
+        count = len(kept)
+        rows = [row for row in self.shares.own_rows(count) if kept[row]]
+        generator = chance(self.recipe.seed, step.number, _AUGMENT)
+        return augment(loaded, self.recipe.augment, generator=generator, among=(count, rows))
+
+    def _summed(self, losses: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Sum the workers' shares of each loss."""
+        import torch
+
+        summed = self.world.sum(torch.stack(list(losses.values())))
+        return dict(zip(losses, summed, strict=True))
+
     def _forward(
         self,
         loaded: Tensor,
-        texts: tuple[Tensor, Tensor, Tensor],
+        part: Part,
         drawn: Drawn,
         generator: torch.Generator,
         step: Step,
     ) -> Forward:
         import torch
 
-        device, unlocked = self.model.device, self.recipe.optim.image_unlocked
-        ids, mask, image_ids = (x.to(device) for x in texts)
+        device, batch = self.model.device, step.batch
+        unlocked = self.recipe.optim.image_unlocked
+        texts = (batch.ids_BL, batch.mask_BL, batch.image_ids_B)
+        everyones = [x[part.rows].to(device) for x in texts]
+        ids, mask, image_ids = (x[part.own].to(device) for x in texts)
+        whole = Whole(self.world, part.counts, *everyones)
         moved = {
             kind: {name: x.to(device) for name, x in found.items()} for kind, found in drawn.items()
         }
@@ -140,7 +176,7 @@ class Stepper:
             with torch.no_grad():
                 tokens = encode_loaded(self.teacher.model, loaded, unlocked=unlocked)
             pairs = Pairs(tokens, ids, mask, image_ids)
-            teaching = Forward(self.teacher.model, pairs, generator, drawn=moved)
+            teaching = Forward(self.teacher.model, pairs, generator, drawn=moved, whole=whole)
             alpha = self.teacher.alpha(step.epochs_done)
         tokens = encode_loaded(self.model, loaded, unlocked=unlocked)
         pairs = Pairs(tokens, ids, mask, image_ids)
@@ -150,6 +186,7 @@ class Stepper:
             teacher=teaching,
             queues=self.queues,
             alpha=alpha,
+            whole=whole,
         )
 
     def _backward(self, total: Tensor) -> None:
@@ -159,6 +196,7 @@ class Stepper:
     def _update(self) -> Tensor:
         import torch
 
+        self.world.sum_gradients(self.model.parameters())
         if self.scaler is not None:
             self.scaler.unscale_(self.optimizer)
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.optim.clip)
@@ -179,7 +217,9 @@ class Stepper:
         for forward in seen:
             teaching = forward.teacher
             assert teaching is not None
-            self.queues.add(teaching.image_embeds, teaching.text_embeds, forward.pairs.image_ids_B)
+            self.queues.add(
+                teaching.all_image_embeds, teaching.all_text_embeds, teaching.all_image_ids
+            )
 
     def state_dict(self) -> dict[str, Any]:
         """Return everything a step changes."""
@@ -202,11 +242,10 @@ class Stepper:
         return {name: part for name, part in held.items() if part is not None}
 
 
-def _parts(count: int, accumulate: int) -> list[slice]:
-    """Cut ``count`` pairs into parts of like size, none of them a single pair if that can be."""
-    size = max(2, -(-count // accumulate))
-    starts = list(range(0, count, size))
-    if len(starts) > 1 and count - starts[-1] == 1:
-        starts.pop()
-    ends = [*starts[1:], count]
-    return [slice(start, end) for start, end in zip(starts, ends, strict=True)]
+def _pictures(loaded: Tensor, part: Part) -> Tensor:
+    """Return a part's pictures, and a blank one for a pair that stands in."""
+    return loaded.new_zeros(1, *loaded.shape[1:]) if part.stands_in else loaded[part.loaded]
+
+
+def _rows(drawn: dict[str, Tensor], rows: Any) -> dict[str, Tensor]:
+    return {name: x[rows] for name, x in drawn.items()}

@@ -72,6 +72,7 @@ def test_sources_of_any_kind_are_joined_in_order() -> None:
     joined = ConcatSource([parts[0], ListSource([]), parts[1], parts[2]])
     assert [pair.uid for pair in joined.read([2, 0, 1])] == ["2", "0", "1"]
     assert list(joined.texts()) == ["t"] * 3
+    assert joined.read_texts([2, 0, 1]) == joined.read([2, 0, 1])
 
 
 def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:

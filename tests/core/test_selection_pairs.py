@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 
 import pyarrow as pa
@@ -55,6 +56,14 @@ def test_any_order_gives_the_same_pictures_over_more_partitions_than_are_kept(
     read = [pairs.read([number])[0] for number in numbers]
     assert [pair.image for pair in read] == [f"i{n}".encode() for n in numbers]
     assert pairs.read(numbers) == read
+
+
+def test_texts_are_read_without_pictures_and_copies_read_their_own(tmp_path: Path) -> None:
+    _, pairs = made(tmp_path, PARTITIONS)
+    for _ in range(2):
+        read = pairs.read([2, 0, 1])
+        assert pairs.read_texts([2, 0, 1]) == [pair._replace(image=b"") for pair in read]
+    assert pickle.loads(pickle.dumps(pairs)).read([2, 0, 1]) == read
 
 
 def test_no_picture_of_that_number(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import json
+import pickle
 import tarfile
 from pathlib import Path
 from typing import Any
@@ -56,6 +57,16 @@ def test_samples_are_read_by_number_wherever_they_lie(shards: str) -> None:
     assert list(source.texts()) == ["a dog", "a dog", "a red dog"]
     assert source.num_texts() == [1, 2]
     assert source.best_scores() == [None, 0.75]
+
+
+def test_texts_are_read_without_pictures_and_copies_open_their_own_files(shards: str) -> None:
+    source = ShardSource(TableConfig(path=shards))
+    read = source.read([1, 0])
+    assert source.read_texts([1, 0]) == [pair._replace(image=b"") for pair in read]
+    copy = pickle.loads(pickle.dumps(source))
+    assert copy.read([1, 0]) == read
+    joined = open_tables([TableConfig(path=shards), TableConfig(path=shards)])
+    assert joined.read_texts([3, 0]) == source.read_texts([1, 0])
 
 
 def test_shards_are_tables_like_others(shards: str) -> None:

@@ -52,6 +52,7 @@ NAMED: list[tuple[Mapping[str, Section], str, type[FrozenConfig]]] = [
     (PRETRAIN, "pretrain.optim", pretrain.OptimConfig),
     (PRETRAIN, "pretrain.teacher", pretrain.TeacherConfig),
     (PRETRAIN, "pretrain.final", pretrain.FinalConfig),
+    (PRETRAIN, "pretrain.workers", pretrain.WorkersConfig),
     (BOOTSTRAP, "bootstrap", BootstrapConfig),
     (PROVE, "prove", ProveConfig),
     (PROVE, "Arms", ArmConfig),

@@ -216,7 +216,7 @@ def test_metrics_go_to_tensorboard_too(tmp_path: Path) -> None:
 
 def test_a_loss_that_is_no_number_stops_the_training(tmp_path: Path) -> None:
     metrics = Metrics(tmp_path / "metrics.jsonl", every=2, last=9)
-    about: dict[str, Any] = {"pictures": 4, "epoch": 0, "lr": 0.1, "waited_s": 0.0}
+    about: dict[str, Any] = {"pictures": 4, "epoch": 0, "lr": 0.1, "waited_s": [0.0]}
     metrics.add(0, {"loss": torch.tensor(1.0)}, **about)
     with pytest.raises(ModelError, match=r"the loss is nan at step 2: lower optim\.lr"):
         metrics.add(1, {"loss": torch.tensor(torch.nan)}, **about)

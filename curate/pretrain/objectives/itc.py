@@ -6,7 +6,7 @@ equations 1 and 6 (https://arxiv.org/abs/2107.07651), as BLIP has it (section 3.
 https://arxiv.org/abs/2201.12086). It is InfoNCE both ways (van den Oord et al. 2018,
 https://arxiv.org/abs/1807.03748): a lower bound of what image and text say of each other.
 
-Shapes: B pairs, P projection, C candidates (the batch's, then the queue's).
+Shapes: B pairs of this worker, P projection, C candidates (the batch's, then the queue's).
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from curate.pretrain.objectives._base import ObjectiveConfig, Use
-from curate.pretrain.objectives._forward import similarity
+from curate.pretrain.objectives._forward import mean, similarity
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from curate.pretrain.objectives._forward import Forward
+    from curate.pretrain.objectives._forward import Among, Forward
 
 
 class Config(ObjectiveConfig):
@@ -42,11 +42,17 @@ class Config(ObjectiveConfig):
             forward.text_embeds,
             logit_scale=forward.model.logit_scale,
             image_ids_B=forward.pairs.image_ids_B,
+            among=forward.among,
         )
 
 
 def itc_loss(
-    image_embeds_BP: Tensor, text_embeds_BP: Tensor, *, logit_scale: Tensor, image_ids_B: Tensor
+    image_embeds_BP: Tensor,
+    text_embeds_BP: Tensor,
+    *,
+    logit_scale: Tensor,
+    image_ids_B: Tensor,
+    among: Among | None = None,
 ) -> Tensor:
     """Return the mean of the image-to-text and the text-to-image cross-entropy.
 
@@ -57,6 +63,7 @@ def itc_loss(
         text_embeds_BP: of unit norm; row b belongs to image b.
         logit_scale: multiplies the cosines; a scalar.
         image_ids_B: equal where two pairs show the same picture.
+        among: the pairs that candidates are taken from, these included; None: these alone.
 
     Returns:
         A scalar, at least 0; log B when the embeddings tell nothing.
@@ -69,23 +76,29 @@ def itc_loss(
             f"{tuple(image_embeds_BP.shape)} image embeddings for "
             f"{tuple(text_embeds_BP.shape)} text embeddings: ITC takes pairs"
         )
-    logits_BB = similarity(image_embeds_BP, text_embeds_BP, logit_scale=logit_scale)
-    same_BB = (image_ids_B[:, None] == image_ids_B[None, :]).to(logits_BB.dtype)
-    target_BB = same_BB / same_BB.sum(1, keepdim=True)
-    i2t = -(target_BB * logits_BB.log_softmax(1)).sum(1).mean()
-    t2i = -(target_BB * logits_BB.T.log_softmax(1)).sum(1).mean()
+    if among is None:
+        i2t_BC = similarity(image_embeds_BP, text_embeds_BP, logit_scale=logit_scale)
+        t2i_BC, ids_C = i2t_BC.T, image_ids_B
+    else:
+        i2t_BC = similarity(image_embeds_BP, among.text_embeds_CP, logit_scale=logit_scale)
+        t2i_BC = similarity(text_embeds_BP, among.image_embeds_CP, logit_scale=logit_scale)
+        ids_C = among.image_ids_C
+    same_BC = (image_ids_B[:, None] == ids_C[None, :]).to(i2t_BC.dtype)
+    target_BC = same_BC / same_BC.sum(1, keepdim=True)
+    i2t = mean(-(target_BC * i2t_BC.log_softmax(1)).sum(1))
+    t2i = mean(-(target_BC * t2i_BC.log_softmax(1)).sum(1))
     return (i2t + t2i) / 2
 
 
 def _taught(forward: Forward, teacher: Forward) -> Tensor:
     import torch
 
-    images_CP, texts_CP = teacher.image_embeds, teacher.text_embeds
-    ids_C = ids_B = forward.pairs.image_ids_B
+    images_CP, texts_CP = teacher.all_image_embeds, teacher.all_text_embeds
+    ids_B, ids_C = forward.pairs.image_ids_B, forward.all_image_ids
     if forward.queues is not None:
         images_CP = torch.cat([images_CP, forward.queues.image_embeds(images_CP)])
         texts_CP = torch.cat([texts_CP, forward.queues.text_embeds(texts_CP)])
-        ids_C = torch.cat([ids_B, forward.queues.image_ids])
+        ids_C = torch.cat([ids_C, forward.queues.image_ids])
     same_BC = ids_B[:, None] == ids_C[None, :]
     scale = forward.model.logit_scale
     i2t = taught_loss(
@@ -135,4 +148,4 @@ def taught_loss(
         if alpha:
             opinion_BC = similarity(teacher_embeds_BP, candidates_CP, logit_scale=logit_scale)
             target_BC = alpha * opinion_BC.softmax(1) + (1 - alpha) * target_BC
-    return -(target_BC * logits_BC.log_softmax(1)).sum(1).mean()
+    return mean(-(target_BC * logits_BC.log_softmax(1)).sum(1))

@@ -5,7 +5,7 @@ proportional to softmax(similarity) + 1e-4. Source: Li et al. 2021, "ALBEF", sec
 (https://arxiv.org/abs/2107.07651), as BLIP has it (https://arxiv.org/abs/2201.12086). With groups
 of words to swap, a pair's own text with one word swapped is a third mismatch (``_swaps.py``).
 
-Shapes: B pairs, L text tokens, N texts judged.
+Shapes: B pairs of this worker, C of all workers, L text tokens, N texts judged.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from pydantic import Field, field_validator
 
 from curate.pretrain.objectives._base import ObjectiveConfig
-from curate.pretrain.objectives._forward import similarity
+from curate.pretrain.objectives._forward import mean
 from curate.pretrain.objectives._swaps import swap_table, swapped
 
 if TYPE_CHECKING:
@@ -70,7 +70,12 @@ class Config(ObjectiveConfig):
         if vocabulary is None:
             raise ValueError("swaps are words: a vocabulary is needed to find them")
         table = swap_table(self.swaps, vocabulary)
-        return {"near_ids": swapped(ids_BL, table, generator=generator)}
+        near_BL = swapped(ids_BL, table, generator=generator)
+        return {"near_ids": near_BL, "near": (near_BL != ids_BL).any(1)}
+
+    def units(self, mask_BL: Tensor, drawn: dict[str, Tensor]) -> int:
+        """Return the number of texts judged: each pair's, two foreign ones, and those swapped."""
+        return 3 * len(mask_BL) + (int(drawn["near"].sum()) if self.swaps else 0)
 
     def loss(self, forward: Forward) -> Tensor:
         """Return the loss of one batch, a scalar.
@@ -81,25 +86,28 @@ class Config(ObjectiveConfig):
 
         model, pairs = forward.model, forward.pairs
         with torch.no_grad():
-            logits_BB = similarity(
-                forward.image_embeds, forward.text_embeds, logit_scale=model.logit_scale
-            )
+            i2t_BC, t2i_BC = forward.similarities()
         text_of, image_of = hard_negatives(
-            self.hardness * logits_BB, pairs.image_ids_B, generator=forward.generator
+            *(self.hardness * i2t_BC, self.hardness * t2i_BC, forward.all_image_ids),
+            own=forward.own,
+            generator=forward.generator,
         )
         own = torch.arange(len(pairs.ids_BL), device=pairs.ids_BL.device)
         have_text, have_image = text_of >= 0, image_of >= 0
-        texts = torch.cat([own, text_of[have_text], own[have_image]])
-        images = torch.cat([own, own[have_text], image_of[have_image]])
-        ids_NL = pairs.ids_BL[texts]
+        all_ids_CL, all_mask_CL = forward.all_texts
+        first = forward.own.start
+        texts = torch.cat([own + first, text_of[have_text], own[have_image] + first])
+        tokens, foreign = forward.image_tokens_of(image_of[have_image])
+        images = torch.cat([own, own[have_text], foreign])
+        ids_NL, mask_NL = all_ids_CL[texts], all_mask_CL[texts]
         if self.swaps:
-            near_BL = forward.draws(self)["near_ids"]
-            missed = (near_BL != pairs.ids_BL).any(1)
-            ids_NL = torch.cat([ids_NL, near_BL[missed]])
-            texts = torch.cat([texts, own[missed]])
-            images = torch.cat([images, own[missed]])
-        logits = model.fuse(ids_NL, pairs.mask_BL[texts], pairs.image_tokens_BMD, images)
-        matched = torch.arange(len(texts), device=own.device) < len(own)
+            drawn = forward.draws(self)
+            near = drawn["near"]
+            ids_NL = torch.cat([ids_NL, drawn["near_ids"][near]])
+            mask_NL = torch.cat([mask_NL, pairs.mask_BL[near]])
+            images = torch.cat([images, own[near]])
+        logits = model.fuse(ids_NL, mask_NL, tokens, images)
+        matched = torch.arange(len(images), device=own.device) < len(own)
         return itm_loss(logits.float(), matched)
 
 
@@ -112,38 +120,46 @@ def itm_loss(logits_B2: Tensor, matched_B: Tensor) -> Tensor:
     """
     import torch.nn.functional as F
 
-    return F.cross_entropy(logits_B2, matched_B.long())
+    return mean(F.cross_entropy(logits_B2, matched_B.long(), reduction="none"))
 
 
 def hard_negatives(
-    logits_BB: Tensor, image_ids_B: Tensor, *, generator: torch.Generator
+    i2t_BC: Tensor,
+    t2i_BC: Tensor,
+    image_ids_C: Tensor,
+    *,
+    own: slice,
+    generator: torch.Generator,
 ) -> tuple[Tensor, Tensor]:
     """Draw one foreign text for every image, and one foreign image for every text.
 
     Args:
-        logits_BB: scaled similarities, images down, texts across.
-        image_ids_B: equal where two pairs show the same picture; such are never drawn.
-        generator: source of chance, on the CPU.
+        i2t_BC: scaled similarities of this worker's images with all workers' texts.
+        t2i_BC: of its texts with all images.
+        image_ids_C: equal where two pairs show the same picture; such are never drawn.
+        own: where this worker's pairs stand among all.
+        generator: source of chance, on the CPU; the same with every worker.
 
     Returns:
-        Indices of the texts [B] and of the images [B]; -1 where the batch has nothing foreign.
+        Numbers of the texts [B] and of the images [B] among all; -1 where nothing is foreign.
     """
-    same_BB = image_ids_B[:, None] == image_ids_B[None, :]
-    text_of = _draw(logits_BB.softmax(1), same_BB, generator)
-    image_of = _draw(logits_BB.T.softmax(1), same_BB, generator)
+    same_BC = image_ids_C[own, None] == image_ids_C[None, :]
+    text_of = _draw(i2t_BC.softmax(1), same_BC, own, generator)
+    image_of = _draw(t2i_BC.softmax(1), same_BC, own, generator)
     return text_of, image_of
 
 
-def _draw(likely_BB: Tensor, same_BB: Tensor, generator: torch.Generator) -> Tensor:
+def _draw(likely_BC: Tensor, same_BC: Tensor, own: slice, generator: torch.Generator) -> Tensor:
     import torch
 
-    weights_BB = (likely_BB.float() + FLOOR).masked_fill(same_BB, 0.0)
-    nothing_B = same_BB.all(1)
-    weights_BB[nothing_B] = 1.0
-    # chance comes from the CPU, so that a seed means the same on every device
-    uniform_B = torch.rand(len(weights_BB), generator=generator).to(weights_BB.device)
-    edges_BB = weights_BB.cumsum(1)
-    drawn_B = torch.searchsorted(edges_BB, (uniform_B * edges_BB[:, -1])[:, None], right=True)[:, 0]
+    weights_BC = (likely_BC.float() + FLOOR).masked_fill(same_BC, 0.0)
+    nothing_B = same_BC.all(1)
+    weights_BC[nothing_B] = 1.0
+    # chance comes from the CPU, so that a seed means the same on every device, and is drawn for
+    # all workers' pairs, so that it means the same with any number of them
+    uniform_B = torch.rand(weights_BC.shape[1], generator=generator)[own].to(weights_BC.device)
+    edges_BC = weights_BC.cumsum(1)
+    drawn_B = torch.searchsorted(edges_BC, (uniform_B * edges_BC[:, -1])[:, None], right=True)[:, 0]
     # rounding may land on the far edge: step back onto the last candidate that has weight
-    last_B = (weights_BB > 0).long().cumsum(1).argmax(1)
+    last_B = (weights_BC > 0).long().cumsum(1).argmax(1)
     return torch.minimum(drawn_B, last_B).masked_fill(nothing_B, -1)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from pydantic import Field
 
 from curate.pretrain.objectives._base import ObjectiveConfig
+from curate.pretrain.objectives._forward import mean
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -67,4 +68,7 @@ def lm_loss(
     import torch.nn.functional as F
 
     real = mask_BL.bool()
-    return F.cross_entropy(logits_BLV[real], next_ids_BL[real], label_smoothing=label_smoothing)
+    losses_N = F.cross_entropy(
+        *(logits_BLV[real], next_ids_BL[real]), label_smoothing=label_smoothing, reduction="none"
+    )
+    return mean(losses_N)

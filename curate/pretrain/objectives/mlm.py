@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from pydantic import Field
 
 from curate.pretrain.objectives._base import ObjectiveConfig, Use
+from curate.pretrain.objectives._forward import mean
 
 if TYPE_CHECKING:
     import torch
@@ -94,10 +95,10 @@ def mlm_loss(
     """
     import torch.nn.functional as F
 
-    hard = F.cross_entropy(logits_NV, ids_N)
+    hard = mean(F.cross_entropy(logits_NV, ids_N, reduction="none"))
     if opinion_NV is None or not alpha:
         return hard
-    soft = -(opinion_NV.detach().softmax(1) * logits_NV.log_softmax(1)).sum(1).mean()
+    soft = mean(-(opinion_NV.detach().softmax(1) * logits_NV.log_softmax(1)).sum(1))
     return (1 - alpha) * hard + alpha * soft
 
 

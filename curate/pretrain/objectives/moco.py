@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from curate.pretrain.objectives._base import ObjectiveConfig, Use
-from curate.pretrain.objectives._forward import similarity
+from curate.pretrain.objectives._forward import mean, similarity
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -79,4 +79,4 @@ def moco_loss(
     wrong_BQ = similarity(embeds_BP, queue_QP, logit_scale=logit_scale)
     wrong_BQ = wrong_BQ.masked_fill(same_BQ, -torch.inf)
     logits = torch.cat([right_B[:, None].to(wrong_BQ.dtype), wrong_BQ], 1)
-    return -logits.log_softmax(1)[:, 0].mean()
+    return mean(-logits.log_softmax(1)[:, 0])

@@ -3,7 +3,7 @@
 No softmax over the batch, so a small batch teaches as well. Source: Zhai et al. 2023, "SigLIP",
 section 3.2 (https://arxiv.org/abs/2303.15343).
 
-Shapes: B pairs, P projection.
+Shapes: B pairs of this worker, C of all workers, P projection.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from curate.pretrain.objectives._forward import similarity
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from curate.pretrain.objectives._forward import Forward
+    from curate.pretrain.objectives._forward import Among, Forward
 
 
 class Config(ObjectiveConfig):
@@ -32,6 +32,7 @@ class Config(ObjectiveConfig):
             logit_scale=forward.model.logit_scale,
             logit_bias=forward.model.logit_bias,
             image_ids_B=forward.pairs.image_ids_B,
+            among=forward.among,
         )
 
 
@@ -42,6 +43,7 @@ def sigmoid_loss(
     logit_scale: Tensor,
     logit_bias: Tensor,
     image_ids_B: Tensor,
+    among: Among | None = None,
 ) -> Tensor:
     """Return the sum over all image-text pairs of a batch, divided by its size.
 
@@ -52,6 +54,7 @@ def sigmoid_loss(
         logit_bias: added to them; a scalar, far below zero in a new model, since nearly all pairs
             are mismatches.
         image_ids_B: equal where two pairs show the same picture, whose texts all belong to it.
+        among: the pairs whose texts these images meet, these included; None: these alone.
 
     Returns:
         A scalar, at least 0; B log 2 when the logits tell nothing.
@@ -66,6 +69,9 @@ def sigmoid_loss(
             f"{tuple(image_embeds_BP.shape)} image embeddings for "
             f"{tuple(text_embeds_BP.shape)} text embeddings: the sigmoid takes pairs"
         )
-    logits_BB = similarity(image_embeds_BP, text_embeds_BP, logit_scale=logit_scale) + logit_bias
-    sign_BB = 2.0 * (image_ids_B[:, None] == image_ids_B[None, :]).to(logits_BB.dtype) - 1
-    return -F.logsigmoid(sign_BB * logits_BB).sum() / len(image_ids_B)
+    texts_CP, ids_C = text_embeds_BP, image_ids_B
+    if among is not None:
+        texts_CP, ids_C = among.text_embeds_CP, among.image_ids_C
+    logits_BC = similarity(image_embeds_BP, texts_CP, logit_scale=logit_scale) + logit_bias
+    sign_BC = 2.0 * (image_ids_B[:, None] == ids_C[None, :]).to(logits_BC.dtype) - 1
+    return -F.logsigmoid(sign_BC * logits_BC).sum() / max(1, len(image_ids_B))

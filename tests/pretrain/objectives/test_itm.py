@@ -38,6 +38,14 @@ def test_gradients() -> None:
     assert torch.autograd.gradcheck(lambda x: itm_loss(x, matched), (logits,))
 
 
+def drawn_of(
+    logits_BB: torch.Tensor, ids_B: torch.Tensor, generator: torch.Generator
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Draw for a worker that is alone."""
+    whole = slice(0, len(ids_B))
+    return hard_negatives(logits_BB, logits_BB.T, ids_B, own=whole, generator=generator)
+
+
 def test_negatives_are_drawn_by_similarity() -> None:
     logits = torch.tensor([[9.0, 1.0, 0.0], [2.0, 9.0, 0.0], [0.0, 0.0, 9.0]])
     ids = torch.arange(3)
@@ -45,7 +53,7 @@ def test_negatives_are_drawn_by_similarity() -> None:
     counts = torch.zeros(2, 3, 3)
     draws = 20_000
     for _ in range(draws):
-        for side, drawn in enumerate(hard_negatives(logits, ids, generator=generator)):
+        for side, drawn in enumerate(drawn_of(logits, ids, generator)):
             counts[side, torch.arange(3), drawn] += 1
     for side, likely in enumerate((logits.softmax(1), logits.T.softmax(1))):
         wanted = (likely + FLOOR).fill_diagonal_(0)
@@ -58,12 +66,12 @@ def test_neither_the_pair_itself_nor_another_text_of_its_image_is_drawn() -> Non
     ids = torch.tensor([5, 5, 6, 7, 5, 6])
     for _ in range(300):
         logits = 30 * torch.randn(6, 6, generator=generator)
-        for drawn in hard_negatives(logits, ids, generator=generator):
+        for drawn in drawn_of(logits, ids, generator):
             assert (ids[drawn] != ids).all()
 
 
 def test_a_batch_of_one_picture_has_nothing_to_draw() -> None:
-    drawn = hard_negatives(torch.zeros(3, 3), torch.zeros(3), generator=torch.Generator())
+    drawn = drawn_of(torch.zeros(3, 3), torch.zeros(3), torch.Generator())
     assert [side.tolist() for side in drawn] == [[-1] * 3] * 2
 
 
@@ -79,9 +87,7 @@ def test_the_objective_judges_every_pair_and_two_mismatches_of_each() -> None:
     loss = Config().loss(forward)
     model, pairs = forward.model, forward.pairs
     logits_BB = model.logit_scale * forward.image_embeds @ forward.text_embeds.T
-    text_of, image_of = hard_negatives(
-        logits_BB, pairs.image_ids_B, generator=torch.Generator().manual_seed(0)
-    )
+    text_of, image_of = drawn_of(logits_BB, pairs.image_ids_B, torch.Generator().manual_seed(0))
     own = torch.arange(5)
     total = torch.zeros(())
     for texts, images, label in ((own, own, 1), (text_of, own, 0), (own, image_of, 0)):

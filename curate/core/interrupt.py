@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM during training: the step is finished, the state saved, then it stops."""
+"""Ctrl-C and SIGTERM while training: the step is finished, the state saved, then it stops."""
 
 from __future__ import annotations
 
@@ -13,20 +13,26 @@ class StopAsked:
     """Notes the first request to stop; a second one stops at once.
 
     Signals are watched inside of the ``with`` block, in the main thread; elsewhere nothing is.
-
-    Attributes:
-        asked: whether to stop after the step.
     """
 
-    def __init__(self, tell: Callable[[str], None]) -> None:
+    def __init__(
+        self, tell: Callable[[str], None], elsewhere: Callable[[], bool] | None = None
+    ) -> None:
         """Prepare.
 
         Args:
             tell: gets a line when a request comes.
+            elsewhere: whether somebody has asked by other means.
         """
-        self.asked = False
+        self._asked = False
+        self._elsewhere = elsewhere
         self._tell = tell
         self._before: dict[int, Any] = {}
+
+    @property
+    def asked(self) -> bool:
+        """Whether to stop after the step."""
+        return self._asked or (self._elsewhere is not None and self._elsewhere())
 
     def __enter__(self) -> StopAsked:
         if threading.current_thread() is threading.main_thread():
@@ -44,7 +50,7 @@ class StopAsked:
             signal.signal(number, handler)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        if self.asked:
+        if self._asked:
             raise KeyboardInterrupt
-        self.asked = True
+        self._asked = True
         self._tell("stopping after this step; once more stops at once")
