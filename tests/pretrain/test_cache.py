@@ -33,7 +33,7 @@ def test_what_is_kept_gives_the_image_tokens(unlocked: int | None) -> None:
     bodies = [pair.image for pair in source.read(range(12))]
     nothing = torch.empty(0, dtype=torch.int64)
     bodies = [bodies[n] for n in (3, 0, 7)]
-        batch = TextBatch([3, 0, 7], nothing, nothing, nothing, [0, 1, 2], bodies)
+    batch = TextBatch([3, 0, 7], nothing, nothing, nothing, [0, 1, 2], bodies)
     loaded, good = kept.load(batch, generator=torch.Generator())
     assert good == [True] * 3
     assert loaded.dtype == torch.float16
