@@ -77,6 +77,11 @@ class KarpathySource:
         """
         return [_pair(*self._entries[index]) for index in indices]
 
+    def read_texts(self, indices: Sequence[int]) -> list[Pair]:
+        """Return what ``read`` does, without the pictures; none is opened."""
+        entries = [self._entries[index] for index in indices]
+        return [Pair(name, b"", texts) for _, name, texts in entries]
+
     def texts(self) -> Iterator[str]:
         """Yield every text once, in order."""
         for _, _, texts in self._entries:

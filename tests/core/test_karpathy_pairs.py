@@ -63,6 +63,7 @@ def names(config: TableConfig) -> list[str]:
 def test_a_split_of_karpathys(pictures: Path) -> None:
     source = KarpathySource(table(pictures, COCO, split="test"))
     assert source.read([0]) == [Pair("val2014/2.jpg", b"val2014/2.jpg", ["two cats", "cats"])]
+    assert source.read_texts([0]) == [Pair("val2014/2.jpg", b"", ["two cats", "cats"])]
     assert len(source) == 1  # the other has no text
     assert list(source.texts()) == ["two cats", "cats"]
     assert source.num_texts() == [2]
