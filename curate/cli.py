@@ -14,14 +14,14 @@ import click
 from curate import shard_commands
 from curate.add_score_command import add_score_command
 from curate.calibrate import calibrate_command
+from curate.console import console
 from curate.evaluate_command import evaluate_command
 from curate.loop_commands import bootstrap_command, prove_command
+from curate.plan_command import plan_command
 from curate.report_command import report_command
 from curate.run_argument import RUN_FOLDER
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from curate.core.families import Kind
     from curate.core.location import StorePath
 
@@ -88,43 +88,23 @@ def run(
     # a scheduler's SIGTERM is a request to stop, as Ctrl-C is
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     loaded = recipes.load(recipe, engine=engine, output=output, sets=sets)
-    console = _console(as_json)
-    console.print(f"{loaded.name}: {recipe} -> {loaded.output}", style="bold", highlight=False)
-    print_cautions(console, loaded)
-    with Terminal(console) as terminal:
+    out = console(as_json)
+    out.print(f"{loaded.name}: {recipe} -> {loaded.output}", style="bold", highlight=False)
+    print_cautions(out, loaded)
+    with Terminal(out) as terminal:
         reasons = [] if retry is None else [part.strip() for part in retry.split(",")]
         result = run_recipe(loaded, terminal, retry=[reason for reason in reasons if reason])
     if as_json:
         click.echo(json.dumps(result_json(result), indent=1, ensure_ascii=False))
     else:
         if result.nothing_to_do:
-            console.print("nothing to do: everything was there already")
-        print_funnel(console, result)
+            out.print("nothing to do: everything was there already")
+        print_funnel(out, result)
         if result.practice is not None:
-            print_practice(console, result.practice)
-        print_next(console, result)
+            print_practice(out, result.practice)
+        print_next(out, result)
     if result.passes.quarantined:
         sys.exit(3)
-
-
-@main.command()
-@click.argument("recipe", type=click.Path(path_type=Path))
-@click.option("--output", type=RUN_FOLDER, help="The run's folder; a path or a URL.")
-@_SET
-@_JSON
-def plan(recipe: Path, output: StorePath | None, sets: Sequence[str], as_json: bool) -> None:
-    """Show passes, legs, columns, resources and what is done; loads no model."""
-    from curate import recipe as recipes
-    from curate.plan_view import plan_json, print_plan
-    from curate.run import practice_list
-
-    loaded = recipes.load(recipe, output=output, sets=sets)
-    practice_list(loaded)
-    compiled = loaded.plan()
-    if as_json:
-        click.echo(json.dumps(plan_json(loaded, compiled), indent=1))
-    else:
-        print_plan(_console(False), loaded, compiled)
 
 
 @main.command()
@@ -138,7 +118,7 @@ def status(run_folder: StorePath, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(facts, indent=1, ensure_ascii=False))
     else:
-        print_status(_console(False), facts)
+        print_status(console(False), facts)
 
 
 @main.command(name="select")
@@ -162,7 +142,7 @@ def select_command(
     if as_json:
         click.echo(json.dumps({"name": name, **selection.facts}, indent=1))
     else:
-        print_selection(_console(False), selection)
+        print_selection(console(False), selection)
 
 
 @main.command()
@@ -184,7 +164,7 @@ def export(
     table = CommittedTable.open(run_folder)
     exporter = parse_stage({"kind": kind}, sets, "exporters", scores=())
     chosen = Selection.open(run_folder, selection)
-    with Terminal(_console(as_json)) as terminal:
+    with Terminal(console(as_json)) as terminal:
         manifest = export_selection(
             exporter, table, chosen, lambda done, total: terminal.step(kind, done, total)
         )
@@ -259,17 +239,11 @@ main.add_command(add_score_command)
 main.add_command(shard_commands.validate_command)
 main.add_command(shard_commands.import_command)
 main.add_command(calibrate_command)
+main.add_command(plan_command)
 main.add_command(bootstrap_command)
 main.add_command(report_command)
 main.add_command(evaluate_command)
 main.add_command(prove_command)
-
-
-def _console(as_json: bool) -> Console:
-    from rich.console import Console
-
-    # no markup: paths, names and errors are printed as they are, brackets included
-    return Console(stderr=as_json, soft_wrap=True, markup=False, emoji=False)
 
 
 if __name__ == "__main__":

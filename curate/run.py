@@ -59,7 +59,7 @@ def run(recipe: Recipe, reporter: Reporter, *, retry: Sequence[str] = ()) -> Run
         CurateError: what concerns the whole run; committed work stays valid.
     """
     with ExitStack() as stack:
-        recipe = stack.enter_context(_with_practice_web(recipe))
+        recipe = stack.enter_context(with_practice_web(recipe))
         plan = recipe.plan()
         store = RunStore(recipe.output)
         _check_same_run(store, recipe, plan)
@@ -108,7 +108,8 @@ def _retry(
 
 
 @contextmanager
-def _with_practice_web(recipe: Recipe) -> Iterator[Recipe]:
+def with_practice_web(recipe: Recipe) -> Iterator[Recipe]:
+    """Serve a recipe's practice web, if it has one, and lead its downloads there."""
     if recipe.loopback is None:
         yield recipe
         return

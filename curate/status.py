@@ -7,6 +7,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from curate.amounts import size_text
 from curate.core.lease import owner_of
 from curate.core.location import StorePath
 from curate.core.plan import Node
@@ -84,7 +85,7 @@ def print_status(console: Console, facts: dict[str, Any]) -> None:
             f"{step['rows_in']:,}",
             f"{dropped:,}",
             f"{step['rows_out']:,}",
-            _size(step["bytes_written"]),
+            size_text(step["bytes_written"]),
             "done" if step["complete"] else "",
         )
     console.print(table)
@@ -99,11 +100,3 @@ def print_status(console: Console, facts: dict[str, Any]) -> None:
             f"selection {name!r}: {counts['selected']:,} of {counts['texts']:,} texts",
             highlight=False,
         )
-
-
-def _size(count: float) -> str:
-    for unit in ("B", "KB", "MB", "GB"):
-        if count < 1000:
-            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
-        count /= 1000
-    return f"{count:.1f} TB"

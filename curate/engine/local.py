@@ -41,7 +41,7 @@ class LocalEngine(Engine):
                         worker = LegWorker(work, leg)
                         worker.setup()
                         workers[leg] = worker
-                    outcome = _attempt(workers[leg], leg, assignment, table)
+                    outcome = attempt(workers[leg], leg, assignment, table)
                     if isinstance(outcome, Failure):
                         on_failure(outcome)
                         break
@@ -59,14 +59,15 @@ class LocalEngine(Engine):
         """Nothing is held between passes."""
 
 
-def _attempt(
+def attempt(
     worker: LegWorker, leg: int, assignment: Assignment, table: pa.Table | None
 ) -> tuple[pa.Table | None, Receipt] | Failure:
-    for attempt in range(1, MAX_ATTEMPTS + 1):
+    """Take a partition through a leg, again where a stage raises; a failure after the last time."""
+    for turn in range(1, MAX_ATTEMPTS + 1):
         try:
             return worker.run(assignment, table)
         except StageError as error:
-            if attempt == MAX_ATTEMPTS:
+            if turn == MAX_ATTEMPTS:
                 trace = traceback.format_exc()
-                return Failure(leg, assignment.partition, str(error), trace, attempt)
+                return Failure(leg, assignment.partition, str(error), trace, turn)
     raise AssertionError("unreachable")

@@ -109,7 +109,7 @@ class Fetch(MapStage):
         assert tools is not None, "the stage is set up"
         expected = tools.prepare.expected(rows)
         calls = [_Call(*pair) for pair in zip(rows["url"].to_pylist(), expected, strict=True)]
-        before = (tools.fetcher.robots_requests, tools.pace.narrowed)
+        before = (tools.fetcher.robots_requests, tools.pace.narrowed, tools.pace.taken_s)
         if any(call.url for call in calls):
             tools.loop.run(self._download(calls, tools))
         statuses = pa.array([call.status for call in calls], HTTP_STATUS.type)
@@ -124,6 +124,8 @@ class Fetch(MapStage):
                 "retries": float(sum(max(0, call.attempts - 1) for call in calls)),
                 "robots_requests": float(tools.fetcher.robots_requests - before[0]),
                 "slowdowns": float(tools.pace.narrowed - before[1]),
+                # what the partition would take with every place taken all the time
+                "full_flight_s": (tools.pace.taken_s - before[2]) / self._config.concurrency,
             },
         )
 

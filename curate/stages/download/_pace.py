@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 
 _WINDOW = 32
@@ -30,6 +31,8 @@ class Pace:
         self._answers = 0
         self._late: list[str] = []
         self.narrowed = 0
+        #: Seconds that places were taken, all together, once everybody has left.
+        self.taken_s = 0.0
 
     @property
     def width(self) -> int:
@@ -39,7 +42,7 @@ class Pace:
     async def enter(self) -> None:
         """Wait for a place, first come first served."""
         if self._inside < self._width and not self._waiting:
-            self._inside += 1
+            self._take()
             return
         place: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append(place)
@@ -53,7 +56,12 @@ class Pace:
     def leave(self) -> None:
         """Give the place back."""
         self._inside -= 1
+        self.taken_s += time.monotonic()
         self._admit()
+
+    def _take(self) -> None:
+        self._inside += 1
+        self.taken_s -= time.monotonic()
 
     def judge(self, host: str, *, timed_out: bool) -> None:
         """Count an answer of a host."""
@@ -75,5 +83,5 @@ class Pace:
         while self._waiting and self._inside < self._width:
             place = self._waiting.popleft()
             if not place.done():
-                self._inside += 1
+                self._take()
                 place.set_result(None)

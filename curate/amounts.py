@@ -1,0 +1,23 @@
+"""Amounts as people read them: bytes, time."""
+
+from __future__ import annotations
+
+
+def size_text(count: float) -> str:
+    """Return a number of bytes, in powers of a thousand: ``5.8 MB``."""
+    for unit in ("B", "KB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.1f} TB"
+
+
+def time_text(seconds: float) -> str:
+    """Return a time with two figures that matter: ``12 s``, ``3.4 min``, ``26 h``, ``3.1 days``."""
+    if seconds < 90:
+        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
+    for unit, length, most in (("min", 60.0, 90.0), ("h", 3600.0, 48.0)):
+        amount = seconds / length
+        if amount < most:
+            return f"{amount:.1f} {unit}" if amount < 10 else f"{amount:.0f} {unit}"
+    return f"{seconds / 86_400:.1f} days"
