@@ -79,7 +79,8 @@ def redrawn(
     fitted = line(y, sizes)
     straight = fitted.each + fitted.per_row * sizes
     moved: np.ndarray = straight + ((y - straight) / root)[which] * root
-    return np.clip(moved, 0.0, None)
+    moved[moved < 0] = 0.0
+    return moved
 
 
 def student(degrees: int) -> float:
