@@ -32,6 +32,7 @@ _SHARE = click.FloatRange(0, 1, min_open=True)
     type=click.Path(path_type=Path),
     help="Judged pairs as JSON lines with uid, text and good (true or false).",
 )
+@click.option("--marks", is_flag=True, help="Take the pairs that were marked in 'curate view'.")
 @click.option(
     "--source",
     type=click.Choice(["web", "synthetic"]),
@@ -46,12 +47,13 @@ def calibrate_command(
     precision: float | None,
     recall: float | None,
     labels: Path | None,
+    marks: bool,
     source: str,
     as_json: bool,
 ) -> None:
     """Find the threshold of a score for a wanted precision or recall, with its 95% interval.
 
-    With --labels both are counted on the judged pairs. Without, they are estimated from the
+    With --labels or --marks both are counted on the judged pairs. Without, they are estimated from the
     canaries, the planted mismatches: what is counted is the share of canaries let through and the
     share of texts kept. Precision and recall then assume that the wrong texts score like canaries;
     right texts that score like canaries count as wrong. Exit code 1 where no threshold reaches
@@ -63,7 +65,9 @@ def calibrate_command(
     if precision is not None or recall is not None:
         measure = "recall" if precision is None else "precision"
     wanted = (measure, recall if precision is None else precision)
-    report = calibrate(run_folder, scorer, wanted, labels=labels, source=source)
+    if marks and labels is not None:
+        raise click.UsageError("give --labels or --marks: one set of judged pairs at a time")
+    report = calibrate(run_folder, scorer, wanted, labels=labels, marks=marks, source=source)
     if as_json:
         click.echo(json.dumps(report.as_json(), indent=1, ensure_ascii=False))
     else:
@@ -113,7 +117,7 @@ class Report:
             "select": self.selector,
             **asdict(self.found),
         }
-        return {name: _plain(fact) for name, fact in facts.items()}
+        return {name: plain(fact) for name, fact in facts.items()}
 
 
 def calibrate(
@@ -122,6 +126,7 @@ def calibrate(
     wanted: tuple[Measure | None, float | None],
     *,
     labels: Path | None = None,
+    marks: bool = False,
     source: str = "web",
 ) -> Report:
     """Calibrate a score of a run on its canaries, or on labelled pairs.
@@ -131,6 +136,7 @@ def calibrate(
         scorer: a score column or a scorer's name; None for the only one.
         wanted: precision or recall, and how much; (None, None) for a table alone.
         labels: JSON lines of judged pairs; None for the canaries.
+        marks: take the pairs that were marked in ``curate view`` instead.
         source: texts that the threshold is for, ``web`` or ``synthetic``.
 
     Raises:
@@ -140,12 +146,15 @@ def calibrate(
     from curate.core.errors import StoreError
     from curate.core.table import CommittedTable
     from curate.inspection import calibration, score_samples
+    from curate.inspection.marks import FOLDER, labels_of
 
     table = CommittedTable.open(run_folder)
     column = score_samples.score_column(table, scorer)
     measure, value = wanted[0], 0.9 if wanted[1] is None else wanted[1]
-    if labels is not None:
-        pairs = score_samples.labelled_scores(table, column, labels)
+    if marks or labels is not None:
+        judged = labels_of(run_folder) if labels is None else score_samples.read_labels(labels)
+        where = run_folder / FOLDER if labels is None else labels
+        pairs = score_samples.labelled_scores(table, column, judged, where)
         found = calibration.from_labels(pairs.right, pairs.wrong, measure, value)
         said = f"{found.num_texts:,} labelled pairs, {found.num_wrong:,} of them wrong"
         left_out = pairs.missing + pairs.unscored
@@ -237,10 +246,10 @@ def _percent(estimate: Estimate, *, interval: bool = False) -> str:
     return f"{estimate.value:.1%}{span}"
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """Return JSON values: null for NaN, lists for tuples."""
     if isinstance(value, dict):
-        return {name: _plain(one) for name, one in value.items()}
+        return {name: plain(one) for name, one in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(one) for one in value]
+        return [plain(one) for one in value]
     return None if isinstance(value, float) and math.isnan(value) else value

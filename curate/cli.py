@@ -20,6 +20,7 @@ from curate.loop_commands import bootstrap_command, prove_command
 from curate.plan_command import plan_command
 from curate.report_command import report_command
 from curate.run_argument import RUN_FOLDER
+from curate.view.command import view_command
 
 if TYPE_CHECKING:
     from curate.core.families import Kind
@@ -244,6 +245,7 @@ main.add_command(bootstrap_command)
 main.add_command(report_command)
 main.add_command(evaluate_command)
 main.add_command(prove_command)
+main.add_command(view_command)
 
 
 if __name__ == "__main__":

@@ -316,6 +316,7 @@ def print_next(console: Console, result: RunResult) -> None:
     console.print("try next", style="bold")
     console.print(f"  curate status {root}", highlight=False)
     console.print(f"  curate report {root}", highlight=False)
+    console.print(f"  curate view {root}", highlight=False)
     if result.selection is not None:
         column = result.selection.facts["settings"].get("itm")
         if column:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import yaml
 
+from curate.inspection.marks import Marks
 from curate.recipe import parse_stage
 from tests.core.tables import Row, Text, commit_table
 from tests.inspection.test_score_samples import plant_canaries
@@ -100,6 +101,26 @@ def test_labels_are_counted_and_agree_with_the_canaries(run: Path, labels: Path)
     estimated = _json(run, "--recall", "0.9")
     low, high = estimated["threshold"]["low"], estimated["threshold"]["high"]
     assert low <= counted["chosen"]["threshold"] <= high
+
+
+def test_marks_count_like_the_same_labels(tmp_path: Path) -> None:
+    rows = [Row([Text(f"t{n}", n / 20)]) for n in range(20)]
+    commit_table(tmp_path / "run", [rows])
+    wanted = ("--precision", "0.8")
+    result = curate("calibrate", tmp_path / "run", *wanted, "--marks")
+    assert result.exit_code == 2
+    assert "of the 0 pairs in" in result.output
+    marks = Marks(tmp_path / "run", by="ada")
+    for n in range(20):
+        marks.set(f"0-{n}", f"t{n}", n > 9)
+    path = tmp_path / "pairs.jsonl"
+    path.write_text("".join(marks.lines()))
+    marked = _json(tmp_path / "run", *wanted, "--marks")
+    assert marked == _json(tmp_path / "run", *wanted, "--labels", path)
+    assert marked["counted_on"] == "20 labelled pairs, 10 of them wrong"
+    result = curate("calibrate", tmp_path / "run", "--marks", "--labels", path)
+    assert result.exit_code == 2
+    assert "give --labels or --marks" in result.output
 
 
 def test_what_cannot_be_reached_is_said_with_an_exit_code(run: Path, tmp_path: Path) -> None:

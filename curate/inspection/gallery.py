@@ -160,14 +160,20 @@ def _figure(
 
 def thumbnail(image: bytes | None, side: int) -> str:
     """Return a JPEG no longer than ``side`` pixels as a data URI; "" where there is no picture."""
+    small = shrunk(image, side)
+    return "" if small is None else "data:image/jpeg;base64," + base64.b64encode(small).decode()
+
+
+def shrunk(image: bytes | None, side: int) -> bytes | None:
+    """Return a picture as a JPEG no longer than ``side`` pixels; None where there is none."""
     from PIL import Image
 
     try:
         with Image.open(io.BytesIO(image or b"")) as picture:
             small = picture.convert("RGB")
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
-        return ""  # its texts are still worth looking at
+        return None  # its texts are still worth looking at
     small.thumbnail((side, side))
     buffer = io.BytesIO()
     small.save(buffer, "JPEG", quality=80)
-    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
+    return buffer.getvalue()

@@ -6,7 +6,7 @@ Labels are JSON lines, ``{"uid": "...", "text": "...", "good": true}``.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,9 +16,12 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from curate.core.errors import SourceError, StoreError, nearest
+from curate.core.location import StorePath
 from curate.core.table import CommittedTable
 
 Floats = NDArray[np.float64]
+#: A labelled pair: uid and text.
+Pair = tuple[str, str]
 
 #: Nobody could tell an estimate from more texts than these from one of all of them.
 MOST_TEXTS = 2_000_000
@@ -128,14 +131,29 @@ def planted_scores(table: CommittedTable, column: str) -> Floats:
     return np.concatenate([np.zeros(0), *parts])
 
 
-def labelled_scores(table: CommittedTable, column: str, path: Path) -> LabelledScores:
-    """Read the scores of labelled pairs; a pair is found by uid and text.
+def read_labels(path: Path) -> dict[Pair, bool]:
+    """Read labelled pairs: whether uid and text belong together.
 
     Raises:
         SourceError: the file cannot be read, a line is no label, or a pair is labelled both ways.
+    """
+    return dict(_labels(path))
+
+
+def labelled_scores(
+    table: CommittedTable, column: str, labels: Mapping[Pair, bool], where: StorePath
+) -> LabelledScores:
+    """Read the scores of labelled pairs; a pair is found by uid and text.
+
+    Args:
+        table: a run's.
+        column: a score column.
+        labels: whether uid and text belong together.
+        where: where the labels are from, for messages.
+
+    Raises:
         StoreError: the run holds no labelled pair with a score, or only right or only wrong ones.
     """
-    labels = dict(_labels(path))
     uids = pa.array(sorted({uid for uid, _ in labels}), pa.string())
     found: dict[tuple[str, str], float | None] = {}
     for number in table.partitions:
@@ -155,7 +173,7 @@ def labelled_scores(table: CommittedTable, column: str, path: Path) -> LabelledS
     )
     if not len(right) or not len(wrong):
         raise StoreError(
-            f"of the {len(labels)} pairs in {path} the run holds {len(found)}, {len(right)} right "
+            f"of the {len(labels)} pairs in {where} the run holds {len(found)}, {len(right)} right "
             f"and {len(wrong)} wrong with a score of {column}: both kinds are needed, and uid and "
             "text as the run has them (curate.open_run(...).texts())"
         )
@@ -164,7 +182,7 @@ def labelled_scores(table: CommittedTable, column: str, path: Path) -> LabelledS
 
 def _labels(path: Path) -> Iterator[tuple[tuple[str, str], bool]]:
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8").split("\n")  # a text may hold other line ends
     except (OSError, UnicodeDecodeError) as error:
         raise SourceError(f"cannot read labels from {path}: {error}") from error
     seen: dict[tuple[str, str], bool] = {}

@@ -14,6 +14,7 @@ from curate.core.table import CommittedTable
 from curate.inspection.score_samples import (
     canary_scores,
     labelled_scores,
+    read_labels,
     score_column,
     text_scores,
 )
@@ -97,7 +98,7 @@ def test_labels_find_their_pairs(tmp_path: Path) -> None:
         ("0-1", "a dog", False),  # of another row
         ("9-9", "gone", True),
     )
-    found = labelled_scores(table, "x_itm", path)
+    found = labelled_scores(table, "x_itm", read_labels(path), path)
     assert sorted(found.right) == pytest.approx([0.75, 0.9])
     assert found.wrong.tolist() == pytest.approx([0.1])
     assert (found.missing, found.unscored) == (2, 1)
@@ -107,7 +108,7 @@ def test_labels_of_one_kind_are_not_enough(tmp_path: Path) -> None:
     table = commit_table(tmp_path / "run", PARTITIONS)
     path = _labels(tmp_path / "pairs.jsonl", ("0-0", "a dog", True), ("7-7", "gone", False))
     with pytest.raises(StoreError, match=r"of the 2 pairs in .* holds 1, 1 right and 0 wrong"):
-        labelled_scores(table, "x_itm", path)
+        labelled_scores(table, "x_itm", read_labels(path), path)
 
 
 @pytest.mark.parametrize(
@@ -127,10 +128,15 @@ def test_lines_that_are_no_labels_are_told(tmp_path: Path, content: str, said: s
     path = tmp_path / "pairs.jsonl"
     path.write_text(content)
     with pytest.raises(SourceError, match=said):
-        labelled_scores(commit_table(tmp_path / "run", PARTITIONS), "x_itm", path)
+        read_labels(path)
+
+
+def test_a_text_may_hold_what_looks_like_the_end_of_a_line(tmp_path: Path) -> None:
+    path = _labels(tmp_path / "pairs.jsonl", ("0-0", "a\u2028b\x85c", True))
+    path.write_text(json.dumps(json.loads(path.read_text()), ensure_ascii=False))
+    assert read_labels(path) == {("0-0", "a\u2028b\x85c"): True}
 
 
 def test_a_missing_file_of_labels_is_told(tmp_path: Path) -> None:
-    table = commit_table(tmp_path / "run", PARTITIONS)
     with pytest.raises(SourceError, match="cannot read labels"):
-        labelled_scores(table, "x_itm", tmp_path / "nowhere.jsonl")
+        read_labels(tmp_path / "nowhere.jsonl")

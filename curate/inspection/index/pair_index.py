@@ -123,13 +123,15 @@ class PairIndex:
             raise StoreError(f"column {name!r} holds words, not numbers")
         with self._lock:
             if name not in self._numbers:
-                self._numbers[name] = _numbers(self._read(column.stored))
+                self._numbers[name] = _numbers(self.read(name))
             return self._numbers[name]
 
-    def _read(self, stored: str) -> pa.ChunkedArray:
+    def read(self, name: str) -> pa.ChunkedArray:
+        """Return a whole column as it is stored, in the order of the pairs."""
+        column = self.column(name)
         if self._pairs is None:
-            return pa.chunked_array([], pa.float64())
-        return self._pairs.to_table(columns=[stored])[stored]
+            return pa.chunked_array([], _EMPTY[column.kind])
+        return self._pairs.to_table(columns=[column.stored])[column.stored]
 
     def where_words(self, name: str, test: Callable[[pa.Array], pa.Array]) -> Bools:
         """Return which pairs pass a test of a column of words, read through in portions.

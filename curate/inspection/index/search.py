@@ -73,8 +73,12 @@ class Search:
             StoreError: the run has no embeddings.
             ModelError: the scorer that made them cannot be had.
         """
+        return self.like_vector(self.vector_of(picture), count)
+
+    def vector_of(self, picture: bytes) -> Vector:
+        """Return the vector of an encoded picture; raises like ``by_picture``."""
         self.index.check_embeddings()
-        return self.like_vector(self._encoder.picture(picture), count)
+        return self._encoder.picture(picture)
 
     def like_image(self, partition: int, row: int, count: int) -> tuple[Places, Floats]:
         """Return the pairs of the images most like one of the run's, itself first.

@@ -1,0 +1,1 @@
+"""The application behind ``curate view``: a run's pairs in a browser, on this machine alone."""

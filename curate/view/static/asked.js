@@ -1,0 +1,34 @@
+// What is asked for now. The parts of the page change it; whoever listens is told.
+
+export const asked = {
+  conditions: [],
+  words: "",
+  near: null, // {words} or {picture} or {image: [partition, row]}
+  sort: "",
+  descending: true,
+  shifted: false,
+  threshold: null, // {column, value, against}
+  start: 0,
+};
+
+const listeners = [];
+
+export const listen = (listener) => listeners.push(listener);
+
+// kind: "members" (which pairs), "threshold" (what it is moved to), "order" or "page"
+export function change(changes, kind = "members") {
+  Object.assign(asked, changes);
+  if (kind !== "page") asked.start = 0;
+  for (const listener of listeners) listener(kind);
+}
+
+export function members() {
+  return { conditions: asked.conditions, words: asked.words, near: asked.near };
+}
+
+export function query() {
+  const shifted = asked.shifted ? asked.threshold : null;
+  const sort = shifted && !asked.sort ? "distance" : asked.sort;
+  const sorted = sort === "random" || sort === "distance" ? false : asked.descending;
+  return { ...members(), shifted, sort, descending: sorted };
+}
