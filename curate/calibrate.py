@@ -53,11 +53,11 @@ def calibrate_command(
 ) -> None:
     """Find the threshold of a score for a wanted precision or recall, with its 95% interval.
 
-    With --labels or --marks both are counted on the judged pairs. Without, they are estimated from the
-    canaries, the planted mismatches: what is counted is the share of canaries let through and the
-    share of texts kept. Precision and recall then assume that the wrong texts score like canaries;
-    right texts that score like canaries count as wrong. Exit code 1 where no threshold reaches
-    what is wanted.
+    With --labels or --marks both are counted on the judged pairs. Without, they are estimated from
+    the canaries, the planted mismatches: what is counted is the share of canaries let through and
+    the share of texts kept. Precision and recall then assume that the wrong texts score like
+    canaries; right texts that score like canaries count as wrong. Exit code 1 where no threshold
+    reaches what is wanted.
     """
     if precision is not None and recall is not None:
         raise click.UsageError("give --precision or --recall: a threshold has one of them to meet")

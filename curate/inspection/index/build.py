@@ -88,7 +88,8 @@ def bring_up_to_date(
 
 
 def _name(table: CommittedTable) -> str:
-    made_from = [_VERSION, table.fingerprint, schema_text(table.schema)]
+    added = table.added_extent(table.schema.names)
+    made_from = [_VERSION, table.fingerprint, schema_text(table.schema), added]
     return hashlib.blake2b(json.dumps(made_from).encode(), digest_size=8).hexdigest()
 
 

@@ -86,24 +86,27 @@ class Encoder:
             return self._model
 
     def _load(self) -> Scorer:
-        made_by = self._made_by()
-        settings = {key: value for key, value in made_by.items() if key not in _ADDED}
-        settings["model"] = self._whereabouts() or settings.get("model")
-        kind = str(made_by["stage"]).rpartition("/")[2]
-        config: Any = find("scorers", kind).config()(**settings)
-        here = config.identity()
-        if here.get("weights") != made_by.get("weights"):
+        stage, weights = self._made_by()
+        kind = str(stage.pop("kind")).rpartition("/")[2]
+        config: Any = find("scorers", kind).config()(**stage)
+        if weights is not None and config.identity().get("weights") != weights:
             raise ModelError(
-                f"the checkpoint {settings['model']!r} is not the one that {self._name!r} made its "
+                f"the checkpoint {stage['model']!r} is not the one that {self._name!r} made its "
                 "embeddings with: bring that one back, or search by a row of the run"
             )
         model: Scorer = config.load()
         return model
 
-    def _made_by(self) -> dict[str, Any]:
+    def _made_by(self) -> tuple[dict[str, Any], str | None]:
+        """Return the scorer as a recipe says it, and the hash of its weights where it is known."""
+        for one in self._table.added:
+            if one.name == self._name:
+                return dict(one.stage), None
         for stage in self._table.facts.get("stages", ()):
             if stage.get("name") == self._name and str(stage["stage"]).startswith("scorers/"):
-                return dict(stage)
+                said = {key: value for key, value in stage.items() if key not in _ADDED}
+                model = self._whereabouts() or said.get("model")
+                return {**said, "kind": stage["stage"], "model": model}, stage.get("weights")
         raise ModelError(
             f"{self._table.store.root} does not say which scorer made {self._name}_embed: search "
             "by a row of the run"

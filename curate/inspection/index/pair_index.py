@@ -282,7 +282,7 @@ class PairIndex:
         if not self.embeddings:
             raise StoreError(
                 "this run has no image embeddings to search by: give its scorer 'embed: true' and "
-                "run it again (only the scorer is done again)"
+                "run it again (only the scorer is done again), or add one by 'curate add-score'"
             )
 
     def _vectors(self, embedding: str | None) -> Any:

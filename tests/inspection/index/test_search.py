@@ -18,6 +18,9 @@ from curate.stages.scorers.med import Config
 from tests.core.tables import Row, Text, commit_table
 from tests.images.pictures import jpeg
 from tests.inspection.index.material import made
+from tests.models.checkpoints import tiny_med
+from tests.recipes import TEXTS, folder_recipe, installed_plugin, picture_folder, write_recipe
+from tests.recipes import curate as command
 from tests.stages.partition_tables import partition_table
 
 SCORER = Config(**{"as": "filter", "embed": True, "canaries": 0.0})
@@ -128,3 +131,26 @@ def test_a_run_that_does_not_say_who_made_its_embeddings(tmp_path: Path) -> None
     made(tmp_path)
     with pytest.raises(ModelError, match="does not say which scorer made x_embed"):
         curate.open_run(tmp_path).search(image=jpeg(0))
+
+
+def test_embeddings_of_a_scorer_that_was_added_to_the_run(tmp_path: Path) -> None:
+    picture_folder(tmp_path / "pictures", TEXTS)
+    with installed_plugin():
+        recipe = write_recipe(tmp_path / "recipe.yaml", folder_recipe(tmp_path))
+        assert command("run", recipe, "--json").exit_code == 0
+        before = curate.open_run(tmp_path / "run")
+        assert len(before.search("a", limit=3)) <= 3
+        with pytest.raises(StoreError, match="curate add-score"):
+            before.search(image=jpeg(0))
+        options = ("--set", f"model={tiny_med(tmp_path / 'm')}", "--set", "embed=true")
+        added = command(
+            "add-score", tmp_path / "run", "--kind", "med", "--set", "as=near", *options
+        )
+        assert added.exit_code == 0, added.output
+        run = curate.open_run(tmp_path / "run")
+        uid = run.rows()["uid"][1]
+        body = run.rows(["image"], arrow=True)["image"][1].as_py()
+        for image in (uid, body):
+            found = run.search(image=image, limit=1)
+            assert found["uid"][0] == uid
+            assert found["similarity"][0] == pytest.approx(1, abs=2e-3)
