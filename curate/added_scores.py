@@ -25,6 +25,7 @@ from curate.core.table import CommittedTable
 from curate.engine.base import Engine
 from curate.outcome import Reporter
 from curate.passes import PassesResult, PassRunner
+from curate.progress import RunProgress
 from curate.recipe import parse_stage
 
 
@@ -116,9 +117,13 @@ def add_scores(
     with owned(root) as crashed:
         if crashed:
             sweep_temporaries(root)
-        return [
-            _add_score(RunStore(root), stage, engine, reporter, replace_present) for stage in stages
-        ]
+        progress = RunProgress(reporter)
+        seen = progress.seeing(engine)
+        with progress.telling(root):
+            return [
+                _add_score(RunStore(root), stage, seen, progress, replace_present)
+                for stage in stages
+            ]
 
 
 def _add_score(

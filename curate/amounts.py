@@ -21,3 +21,11 @@ def time_text(seconds: float) -> str:
         if amount < most:
             return f"{amount:.1f} {unit}" if amount < 10 else f"{amount:.0f} {unit}"
     return f"{seconds / 86_400:.1f} days"
+
+
+def clock_text(seconds: float) -> str:
+    """Return a time as a clock counts it: ``1:23``, ``1 h 01 min``."""
+    whole = round(seconds)
+    if whole < 3600:
+        return f"{whole // 60}:{whole % 60:02d}"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"

@@ -22,6 +22,7 @@ from curate.inspection.round_report import RoundReport, alarms, report_round
 from curate.loop import Loop, percent, table_line
 from curate.loop_config import BootstrapConfig
 from curate.outcome import Reporter
+from curate.progress import RunProgress
 from curate.trained import evaluated
 
 
@@ -93,7 +94,9 @@ def bootstrap(config: BootstrapConfig, reporter: Reporter) -> BootstrapResult:
     """
     if not config.run.get("select"):
         raise RecipeError(config.name, [Problem("the run selects nothing", "run.select")])
-    return _Rounds(config, reporter).turn()
+    progress = RunProgress(reporter, kind="loop", name=config.name)
+    with progress.telling(config.output):
+        return _Rounds(config, progress).turn()
 
 
 class _Rounds:

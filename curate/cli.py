@@ -20,6 +20,7 @@ from curate.loop_commands import bootstrap_command, prove_command
 from curate.plan_command import plan_command
 from curate.report_command import report_command
 from curate.run_argument import RUN_FOLDER
+from curate.status.command import status_command
 from curate.view.command import view_command
 
 if TYPE_CHECKING:
@@ -106,20 +107,6 @@ def run(
         print_next(out, result)
     if result.passes.quarantined:
         sys.exit(3)
-
-
-@main.command()
-@click.argument("run_folder", metavar="RUN", type=RUN_FOLDER)
-@_JSON
-def status(run_folder: StorePath, as_json: bool) -> None:
-    """Show how far a run is: partitions per leg, the ledger, what was set aside, selections."""
-    from curate.status import print_status, run_status
-
-    facts = run_status(run_folder)
-    if as_json:
-        click.echo(json.dumps(facts, indent=1, ensure_ascii=False))
-    else:
-        print_status(console(False), facts)
 
 
 @main.command(name="select")
@@ -244,6 +231,7 @@ main.add_command(plan_command)
 main.add_command(bootstrap_command)
 main.add_command(report_command)
 main.add_command(evaluate_command)
+main.add_command(status_command)
 main.add_command(prove_command)
 main.add_command(view_command)
 

@@ -30,6 +30,9 @@ class Watcher:
     def pass_begins(self, one: PassPlan, done: list[int], total: int | None) -> None:
         """A pass begins: partitions done per leg, and in all (None while the list is read)."""
 
+    def listed(self, total: int) -> None:
+        """The list was read to its end: it has so many partitions."""
+
     def committed(self, leg: LegPlan, receipt: Receipt) -> None:
         """A leg has committed a partition."""
 
@@ -211,12 +214,14 @@ class PassRunner:
     def _partitions(self, one: PassPlan) -> Iterator[Partition]:
         source = self._plan.source
         if source is not None and self._plan.reads_list(one) and not self._errand.reasons:
-            return self._register.listed(source.build(), self._store.spool, source.partition_rows)
-        every = self._register.partitions()
-        if not self._plan.earlier:
-            return every
-        there = self._earlier_commits()
-        return (partition for partition in every if partition.number in there)
+            listed = self._register.listed
+            yield from listed(source.build(), self._store.spool, source.partition_rows)
+            self._watcher.listed(self._register.num_partitions)
+            return
+        there = self._earlier_commits() if self._plan.earlier else None
+        for partition in self._register.partitions():
+            if there is None or partition.number in there:
+                yield partition
 
     def _earlier_commits(self) -> dict[int, int]:
         """Partitions that the steps done earlier have committed, each with its supplements."""

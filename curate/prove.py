@@ -35,6 +35,7 @@ from curate.loop_config import ArmConfig, ProveConfig
 from curate.outcome import Reporter
 from curate.pretrain.config import PretrainConfig
 from curate.pretrain.sections import StartConfig
+from curate.progress import RunProgress
 from curate.recipe_files import merged
 from curate.trained import evaluated
 
@@ -115,11 +116,13 @@ def prove(config: ProveConfig, reporter: Reporter) -> Proof:
         RecipeError: the recipe does not fit together.
         CurateError: whatever a run or a training raises; what is done stays.
     """
-    proof = _Experiment(config, reporter).run()
-    write_json(proof.output / "proof.json", proof.to_json())
-    for name, text in (("proof.md", table_of(proof)), ("proof.svg", chart_of(proof))):
-        data = text.encode()
-        write_whole(proof.output / name, lambda file, data=data: file.write(data))  # type: ignore[misc]
+    progress = RunProgress(reporter, kind="loop", name=config.name)
+    with progress.telling(config.output):
+        proof = _Experiment(config, progress).run()
+        write_json(proof.output / "proof.json", proof.to_json())
+        for name, text in (("proof.md", table_of(proof)), ("proof.svg", chart_of(proof))):
+            data = text.encode()
+            write_whole(proof.output / name, lambda file, data=data: file.write(data))  # type: ignore[misc]
     return proof
 
 

@@ -34,6 +34,7 @@ from curate.core.table import CommittedTable
 from curate.engine.base import Engine, EngineConfig, build
 from curate.outcome import Reporter, RunResult, result_json
 from curate.passes import PassesResult, PassRunner
+from curate.progress import RunProgress
 from curate.recipe import Recipe
 from curate.retries import (
     QUARANTINED,
@@ -71,16 +72,18 @@ def run(recipe: Recipe, reporter: Reporter, *, retry: Sequence[str] = ()) -> Run
         if QUARANTINED in retry:
             for one in (plan, *additions.plans):
                 release_quarantined(store, one)
-        engine = stack.enter_context(lazy_engine(recipe.engine, reporter))
-        runner = PassRunner(plan, store, engine, reporter)
+        progress = RunProgress(reporter)
+        stack.enter_context(progress.telling(store.root))
+        engine = progress.seeing(stack.enter_context(lazy_engine(recipe.engine, progress)))
+        runner = PassRunner(plan, store, engine, progress)
         passes = runner.run()
         reasons = [reason for reason in retry if reason != QUARANTINED]
         if reasons:
-            passes = _retry(runner, store, plan, passes, reasons, reporter)
-        additions.run(engine, reporter, passes)
+            passes = _retry(runner, store, plan, passes, reasons, progress)
+        additions.run(engine, progress, passes)
         table = CommittedTable.of(store, plan.nodes, plan.schema, facts)
         result = RunResult(store.root, passes)
-        after_passes(recipe, table, result, reporter)
+        after_passes(recipe, table, result, progress)
         write_json(store.root / "result.json", result_json(result))
         return result
 

@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from curate.advice import advice
+from curate.amounts import clock_text
 from curate.core.families import kinds
 from curate.core.plan import LegPlan, Node, PassPlan
 from curate.core.selection import Selection
@@ -35,15 +36,8 @@ class _Rate(ProgressColumn):
             said += f"  {rows / passed:,.1f} rows/s"
             if task.total and not task.finished:
                 left = passed / task.fields["fresh"] * (task.total - task.completed)
-                said += f"  {_duration(left)} left"
+                said += f"  {clock_text(left)} left"
         return Text(said, style="dim")
-
-
-def _duration(seconds: float) -> str:
-    seconds = round(seconds)
-    if seconds < 3600:
-        return f"{seconds // 60}:{seconds % 60:02d}"
-    return f"{seconds // 3600} h {seconds % 3600 // 60:02d} min"
 
 
 class Terminal(Reporter, AbstractContextManager["Terminal"]):

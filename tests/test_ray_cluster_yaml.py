@@ -66,7 +66,7 @@ def test_head_without_and_workers_with_a_gpu(cluster: dict[str, Any]) -> None:
 def test_installs_what_the_comment_builds(cluster: dict[str, Any]) -> None:
     comment = (ROOT / "ray_cluster.yaml").read_text(encoding="utf-8")
     assert "pip wheel --no-deps --wheel-dir dist . && cp constraints.txt dist/" in comment
-    assert cluster["file_mounts"] == {"/home/ray/curate": "./dist"}
+    assert cluster["file_mounts"]["/home/ray/curate"] == "./dist"
     first, again = cluster["setup_commands"]
     assert shlex.split(first)[-3:] == [
         *("-c", "/home/ray/curate/constraints.txt", "/home/ray/curate/*.whl")
@@ -97,3 +97,11 @@ def test_the_image_is_told_where_the_shared_folder_is(cluster: dict[str, Any]) -
     options = cluster["docker"]["run_options"]
     assert "-v /shared:/shared" in options
     assert any("mount -t nfs4" in command for command in cluster["initialization_commands"])
+
+
+def test_what_monitoring_needs_is_on_every_node(cluster: dict[str, Any]) -> None:
+    mounted = cluster["file_mounts"]["/home/ray/monitoring"]
+    assert (ROOT / mounted / "prometheus.yml").is_file()
+    page = json.loads((ROOT / mounted / "grafana/dashboards/curate.json").read_text("utf-8"))
+    options = cluster["docker"]["run_options"]
+    assert f"-e RAY_GRAFANA_DATA_DASHBOARD_UID={page['uid']}" in options

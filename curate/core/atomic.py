@@ -174,6 +174,26 @@ def write_json(path: StorePath, value: Any, *, flush_folder: bool = True) -> int
     return write_whole(path, lambda file: file.write(text), flush_folder=flush_folder)
 
 
+def write_passing(path: StorePath, value: Any) -> None:
+    """Write JSON that a reader sees whole and that may be lost: it is not flushed to disk.
+
+    One process at a time. For what is written every few seconds and is nothing but news.
+
+    Raises:
+        OSError, StoreError: it cannot be written.
+    """
+    if not isinstance(path, Path):
+        objects.put_bytes(path, _json_bytes(value))
+        return
+    temporary = path.with_name(f".{path.name}{TEMPORARY_SUFFIX}")
+    try:
+        temporary.write_bytes(_json_bytes(value))
+        temporary.replace(path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
 def _json_bytes(value: Any) -> bytes:
     return json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False).encode()
 

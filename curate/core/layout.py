@@ -8,6 +8,7 @@ from curate.core.plan import Node
 
 PLAN_FILE = "plan.json"
 RECIPE_FILE = "recipe.yaml"
+PROGRESS_FILE = "progress.json"
 
 
 class RunLayout:

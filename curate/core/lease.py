@@ -11,22 +11,21 @@ from __future__ import annotations
 import _thread
 import contextlib
 import json
-import os
 import re
-import socket
 import threading
 import time
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from curate.core.atomic import child_names, read_bytes, remove, write_json, write_new
 from curate.core.errors import RunLocked, StorageFull, StoreError
 from curate.core.failpoints import reach
 from curate.core.location import StorePath
 from curate.core.objects import modified
+from curate.core.processes import lives, this_process
 
 LEASE_FOLDER = "lease"
 RENEW_S = 10.0
@@ -79,8 +78,22 @@ def owned(root: StorePath) -> Iterator[bool]:
 
 def owner_of(root: StorePath) -> dict[str, Any] | None:
     """Return host and process of a run's living owner, or None."""
+    facts, state = holder_of(root)
+    return facts if state == "alive" else None
+
+
+def holder_of(root: StorePath) -> tuple[dict[str, Any], Literal["none", "alive", "gone", "left"]]:
+    """Return host and process of a run's last owner, and what has become of it.
+
+    ``left`` is one that has released its lease, ``gone`` one that has not and is dead or has not
+    been heard of for a minute; ``none``: nobody has ever owned it.
+    """
     newest = _newest(root)
-    return newest.facts if _alive(newest) and newest.facts else None
+    if not newest.facts:
+        return {}, "none"
+    if newest.facts.get("released"):
+        return newest.facts, "left"
+    return newest.facts, "alive" if _alive(newest) else "gone"
 
 
 class _Keeper(threading.Thread):
@@ -126,12 +139,7 @@ class _Keeper(threading.Thread):
 
 
 def _take(root: StorePath) -> tuple[_Lease, bool]:
-    facts = {
-        **_machine(),
-        "pid": os.getpid(),
-        "started": _started(os.getpid()),
-        "token": uuid.uuid4().hex,
-    }
+    facts = {**this_process(), "token": uuid.uuid4().hex}
     for _ in range(_TRIES):
         newest = _newest(root)
         if newest.facts.get("token") == facts["token"]:
@@ -187,16 +195,9 @@ def _alive(lease: _Lease) -> bool:
     owner = lease.facts
     if lease.number == 0 or owner.get("released"):
         return False
-    here = {name: owner.get(name) for name in ("host", "boot")} == _machine()
-    if here and isinstance(owner.get("pid"), int):
-        try:
-            os.kill(owner["pid"], 0)
-        except ProcessLookupError:
-            return False
-        except PermissionError:
-            pass
-        # a container that is started anew gives the same number to another process
-        return owner.get("started") in (None, _started(owner["pid"]))
+    known = lives(owner)
+    if known is not None:
+        return known
     try:
         return _age_s(lease.path) < EXPIRE_S
     except FileNotFoundError:
@@ -216,21 +217,3 @@ def _age_s(path: StorePath) -> float:
         return modified(probe) - modified(path)
     finally:
         remove(probe)
-
-
-def _machine() -> dict[str, str | None]:
-    """Return what tells this machine from others: many are called localhost."""
-    try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-    except OSError:
-        boot = None
-    return {"host": socket.gethostname(), "boot": boot}
-
-
-def _started(pid: int) -> str | None:
-    """Return when a process began, in ticks since the machine did; None where nobody says."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return None
-    return stat.rpartition(")")[2].split()[19]  # field 22; the name before it may hold anything

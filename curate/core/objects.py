@@ -68,6 +68,16 @@ def put(path: UPath, local: str) -> None:
         _driver(path).put_file(local, path.path)
 
 
+def put_bytes(path: UPath, data: bytes) -> None:
+    """Put bytes as one object.
+
+    Raises:
+        StoreError: it cannot be written.
+    """
+    with _writing(path):
+        _driver(path).pipe_file(path.path, data)
+
+
 def get(paths: Sequence[UPath], local: Sequence[str]) -> None:
     """Copy objects of one store to local files, many at once; folders are made.
 

@@ -6,7 +6,7 @@ An engine decides where the work of a leg runs; ``engine/worker.py`` is the work
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -105,6 +105,27 @@ class Failure:
     attempts: int
 
 
+@dataclass(frozen=True, slots=True)
+class WorkerState:
+    """What a worker is doing.
+
+    Attributes:
+        worker: its name, the same as long as it lives.
+        leg: name of its leg.
+        state: ``starting`` also while no node has room for it; ``retiring`` ends with what it has.
+        partition: number of the partition it is working on, or None.
+        waiting: partitions that wait beside it.
+        node: where it runs; empty in this process or while it starts.
+    """
+
+    worker: str
+    leg: str
+    state: Literal["starting", "waiting", "working", "retiring"]
+    partition: int | None = None
+    waiting: int = 0
+    node: str = ""
+
+
 #: Called on the driver, with the leg's index, for every commit.
 OnReceipt = Callable[[int, Receipt], None]
 #: Called on the driver for every partition that is set aside.
@@ -134,6 +155,13 @@ class Engine(ABC):
             CurateError: what concerns the whole run: a full disk, a model that cannot be loaded, a
                 broken law. Nothing half-done is left behind.
         """
+
+    def workers(self) -> Sequence[WorkerState]:
+        """Return what the workers were doing a moment ago; may be called from another thread.
+
+        Nothing of an engine that nobody looks at.
+        """
+        return ()
 
     @abstractmethod
     def describe(self) -> str:

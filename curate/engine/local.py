@@ -17,12 +17,17 @@ from curate.engine.base import (
     OnFailure,
     OnReceipt,
     PassWork,
+    WorkerState,
 )
 from curate.engine.worker import LegWorker
 
 
 class LocalEngine(Engine):
     """One partition after the other, through all legs of a pass, in this process."""
+
+    def __init__(self) -> None:
+        """Begin with no workers."""
+        self._workers: tuple[WorkerState, ...] = ()
 
     def run_pass(
         self,
@@ -33,14 +38,18 @@ class LocalEngine(Engine):
     ) -> None:
         """Take every partition through the legs of a pass; see ``Engine.run_pass``."""
         workers: dict[int, LegWorker] = {}
+        names = [leg.name for leg in work.this.legs]
         try:
             for assignment in assignments:
                 table: pa.Table | None = None
                 for leg in range(assignment.first, len(work.this.legs)):
                     if leg not in workers:  # a pass with nothing to do loads no model
+                        self._workers = (WorkerState("here", names[leg], "starting"),)
                         worker = LegWorker(work, leg)
                         worker.setup()
                         workers[leg] = worker
+                    number = assignment.partition.number
+                    self._workers = (WorkerState("here", names[leg], "working", number),)
                     outcome = attempt(workers[leg], leg, assignment, table)
                     if isinstance(outcome, Failure):
                         on_failure(outcome)
@@ -48,8 +57,13 @@ class LocalEngine(Engine):
                     table, receipt = outcome
                     on_receipt(leg, receipt)
         finally:
+            self._workers = ()
             for worker in workers.values():
                 worker.close()
+
+    def workers(self) -> tuple[WorkerState, ...]:
+        """Return what this process is doing."""
+        return self._workers
 
     def describe(self) -> str:
         """Return where the work is done."""

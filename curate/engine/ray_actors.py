@@ -13,17 +13,17 @@ import os
 import socket
 import time
 import warnings
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import ray
 from ray.exceptions import ActorUnavailableError, ObjectLostError, RayActorError, RayError
-from ray.util import metrics
 
 from curate.core.atomic import sweep_temporaries
 from curate.core.errors import CurateError, DeviceFailed, EngineError
+from curate.core.meters import IN_FLIGHT, RETRIES, SET_ASIDE, WORKERS
 from curate.core.plan import LegPlan
 from curate.core.store import Receipt
 from curate.engine.base import (
@@ -35,12 +35,19 @@ from curate.engine.base import (
     OnFailure,
     OnReceipt,
     PassWork,
+    WorkerState,
 )
+from curate.engine.ray_metrics import RayMeters
 from curate.engine.ray_pool import LOOK_S, Place, Pools, cluster_now
 from curate.engine.ray_worker import Outcome
 
 #: A partition whose workers were lost so often through no fault of its own is set aside too.
 MAX_LOSSES = 10
+#: Seconds between two looks at what the workers do.
+TELL_S = 1.0
+
+#: Why a partition is tried again.
+Cause = Literal["failed", "device_failed", "worker_lost", "node_lost"]
 
 
 @dataclass
@@ -66,6 +73,11 @@ class RayEngine(Engine):
         self._config = config
         self._started = not ray.is_initialized()
         self._dashboard = connect(config.address) if self._started else ""
+        self._pass: _Pass | None = None
+
+    def workers(self) -> tuple[WorkerState, ...]:
+        """Return what the actors were doing at most a second ago."""
+        return self._pass.workers if self._pass is not None else ()
 
     def describe(self) -> str:
         """Return the cluster's size and the dashboard's address."""
@@ -82,10 +94,12 @@ class RayEngine(Engine):
     ) -> None:
         """Take every partition through the legs of a pass; see ``Engine.run_pass``."""
         pools = Pools(work, self._config)
+        self._pass = _Pass(work, pools, on_receipt, on_failure)
         try:
-            _Pass(work, pools, on_receipt, on_failure).drain(iter(assignments))
+            self._pass.drain(iter(assignments))
         finally:
             pools.stop()
+            self._pass.tell()
         if pools.losses:  # everything is committed: what dead workers left half-written is litter
             for folder in ("passes", "added"):
                 sweep_temporaries(work.root / folder)
@@ -107,11 +121,8 @@ class _Pass:
         self._on_receipt = on_receipt
         self._on_failure = on_failure
         self._waiting: list[deque[_Task]] = [deque() for _ in self._legs]
-        self._in_flight = metrics.Gauge(
-            "curate_in_flight",
-            description="Partitions given to workers or waiting for one.",
-            tag_keys=("leg",),
-        )
+        self._meters = RayMeters(work.root.name)
+        self.workers: tuple[WorkerState, ...] = ()
         self._told = 0.0
 
     # -- the loop --------------------------------------------------------------------------------
@@ -122,7 +133,8 @@ class _Pass:
         while True:
             self._pools.tend()
             source = self._feed(source)
-            self._tell()
+            if time.monotonic() - self._told >= TELL_S:
+                self.tell()
             working = {place.given[0][1]: place for place in self._pools.places if place.given}
             if not working and source is None and not any(self._waiting):
                 return
@@ -148,14 +160,18 @@ class _Pass:
             self._hand_out()
         return source
 
-    def _tell(self) -> None:
-        """Keep the gauge up to date, once a second."""
-        if time.monotonic() - self._told < 1:
-            return
+    def tell(self) -> None:
+        """Say what the workers do: to Ray's metrics, and to who asks the engine."""
         self._told = time.monotonic()
+        self.workers = tuple(
+            _state_of(place, self._legs[place.leg]) for place in self._pools.places
+        )
         for number, leg in enumerate(self._legs):
             given = sum(len(place.given) for place in self._pools.places if place.leg == number)
-            self._in_flight.set(given + len(self._waiting[number]), tags={"leg": leg.name})
+            self._meters.add(IN_FLIGHT, given + len(self._waiting[number]), leg=leg.name)
+            states = Counter(worker.state for worker in self.workers if worker.leg == leg.name)
+            for state in ("starting", "waiting", "working", "retiring"):
+                self._meters.add(WORKERS, states[state], leg=leg.name, state=state)
 
     def _hand_out(self) -> None:
         """Give every free place the oldest task that waits for it, the latest leg first."""
@@ -185,12 +201,12 @@ class _Pass:
         except RayError as error:  # a table lost with its node, a worker out of memory
             blameless = task.table is not None and isinstance(error, ObjectLostError)
             said = f"{type(error).__name__}: {error}"
-            self._again(task, said, str(error), lost=True, blameless=blameless)
+            self._again(task, said, str(error), "worker_lost", blameless=blameless)
             return
         if isinstance(outcome, DeviceFailed):  # its process is of no more use
             self._hand_back(place)
             self._pools.lost(place)
-            self._again(task, str(outcome), str(outcome), lost=True)
+            self._again(task, str(outcome), str(outcome), "device_failed")
         elif isinstance(outcome, Receipt):
             self._on_receipt(task.leg, outcome)
             if task.leg + 1 < len(self._legs):
@@ -198,10 +214,10 @@ class _Pass:
         elif isinstance(outcome, CurateError) and not outcome.__dict__.get("of_partition"):
             raise outcome
         else:
-            self._again(task, str(outcome), outcome.__dict__.get("trace", ""), lost=False)
+            self._again(task, str(outcome), outcome.__dict__.get("trace", ""), "failed")
 
     def _again(
-        self, task: _Task, error: str, trace: str, *, lost: bool, blameless: bool = False
+        self, task: _Task, error: str, trace: str, cause: Cause, *, blameless: bool = False
     ) -> None:
         """Try a partition once more, or give it up: sooner when the fault may be its own."""
         task.attempts += not blameless
@@ -209,9 +225,11 @@ class _Pass:
         if task.attempts >= MAX_ATTEMPTS or task.losses >= MAX_LOSSES:
             tried = task.attempts + task.losses
             partition = task.assignment.partition
+            self._meters.add(SET_ASIDE, 1, leg=self._legs[task.leg].name)
             self._on_failure(Failure(task.leg, partition, error, trace, tried))
             return
-        if lost:
+        self._meters.add(RETRIES, 1, leg=self._legs[task.leg].name, cause=cause)
+        if cause != "failed":
             task.table = None  # the leg before has committed it: read it from the store
         self._waiting[task.leg].appendleft(task)
 
@@ -232,7 +250,20 @@ class _Pass:
         node_lives = self._pools.lost(place)
         blameless = isinstance(error, ActorUnavailableError) or not node_lives
         said = f"a worker died: {error}"
-        self._again(oldest, said, str(error), lost=True, blameless=blameless)
+        cause: Cause = "worker_lost" if node_lives else "node_lost"
+        self._again(oldest, said, str(error), cause, blameless=blameless)
+
+
+def _state_of(place: Place, leg: LegPlan) -> WorkerState:
+    """Return what the worker of a place is doing."""
+    state: Literal["starting", "waiting", "working", "retiring"] = "starting"
+    if place.retiring:
+        state = "retiring"
+    elif place.ready:
+        state = "working" if place.given else "waiting"
+    number = place.given[0][2].assignment.partition.number if place.given else None
+    waiting = max(0, len(place.given) - 1)
+    return WorkerState(place.name, leg.name, state, number, waiting, place.node)
 
 
 def connect(address: str | None) -> str:

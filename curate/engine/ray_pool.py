@@ -40,6 +40,7 @@ class Place:
     Attributes:
         leg: index of the leg in the pass.
         claim: what the process claims.
+        name: of the process, in Ray's dashboard too.
         actor: the process; None while there is none.
         where: object reference of the node it runs on; there as soon as a node had room.
         setup: object reference of its setup; None once that has come back.
@@ -51,6 +52,7 @@ class Place:
 
     leg: int
     claim: Claim
+    name: str = ""
     actor: Any = None
     where: Any = None
     setup: Any = None
@@ -216,13 +218,14 @@ class Pools:
 
     def _start(self, place: Place) -> None:
         place.claim = claim = self._sizes[place.leg]
-        name = self._legs[place.leg].name
+        leg = self._legs[place.leg].name
         self._born += 1
+        place.name = f"curate-{os.getpid()}-{self._index}.{place.leg}-{leg}-{self._born}"
         options: dict[str, Any] = {
             "num_cpus": claim.num_cpus,
             "num_gpus": claim.num_gpus,
             "max_concurrency": 1,
-            "name": f"curate-{os.getpid()}-{self._index}.{place.leg}-{name}-{self._born}",
+            "name": place.name,
         }
         if claim.memory_bytes:
             options["memory"] = claim.memory_bytes

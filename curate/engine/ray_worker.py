@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import ray
-from ray.util import metrics
 
 from curate.core.errors import CurateError, EngineError, StageError
+from curate.core.meters import count
 from curate.core.store import Receipt
 from curate.engine.base import Assignment, PassWork
+from curate.engine.ray_metrics import RayMeters
 from curate.engine.worker import LegWorker
 
 Outcome = Receipt | CurateError
@@ -28,20 +29,7 @@ class LegActor:
         self._work = work
         self._leg = leg
         self._worker: LegWorker | None = None
-        self._rows = metrics.Counter(
-            "curate_rows", description="Rows that entered a leg.", tag_keys=("leg",)
-        )
-        self._dropped = metrics.Counter(
-            "curate_rows_dropped",
-            description="Rows in the ledger.",
-            tag_keys=("leg", "stage", "reason"),
-        )
-        self._commits = metrics.Counter(
-            "curate_commits", description="Partitions committed.", tag_keys=("leg",)
-        )
-        self._seconds = metrics.Counter(
-            "curate_stage_seconds", description="Worker time by stage.", tag_keys=("leg", "stage")
-        )
+        self._meters = RayMeters(work.root.name)
 
     def __repr__(self) -> str:
         """Name the leg in the dashboard and in logs."""
@@ -77,17 +65,5 @@ class LegActor:
             return None, EngineError(
                 f"{self._name}, {assignment.partition}:\n{traceback.format_exc()}"
             )
-        self._count(receipt)
+        count(receipt, self._meters, leg=self._name)
         return table, receipt
-
-    def _count(self, receipt: Receipt) -> None:
-        leg = {"leg": self._name}
-        self._commits.inc(1, tags=leg)
-        if receipt.rows_in:
-            self._rows.inc(receipt.rows_in, tags=leg)
-        for stage, reasons in receipt.dropped.items():
-            for reason, count in reasons.items():
-                self._dropped.inc(count, tags={**leg, "stage": stage, "reason": reason})
-        for stage, seconds in receipt.seconds.items():
-            if seconds > 0:
-                self._seconds.inc(seconds, tags={**leg, "stage": stage})

@@ -17,10 +17,12 @@ import yaml
 
 from curate.core.atomic import storage_errors, write_json
 from curate.core.errors import Problem, RecipeError, StoreError
+from curate.core.progress import telling
 from curate.pretrain.checkpoint import export_checkpoints, save_checkpoint
 from curate.pretrain.config import PretrainConfig
 from curate.pretrain.data import PairSource, open_tables
 from curate.pretrain.precision import pick_device
+from curate.pretrain.progress import TrainingProgress
 from curate.pretrain.start import start_model
 from curate.pretrain.state import made_of, read_state, remove_state
 from curate.pretrain.training_loop import Echo, Trainer
@@ -92,15 +94,18 @@ def pretrain(
     if world.first:
         _prepare(recipe, output, anew=state is None)
     told = echo if world.first else _silent
-    with _seeded(recipe.seed, pick_device(recipe.device)):
-        started = start_model(recipe.start, source.texts(), recipe.architecture)
-        started.model.to(pick_device(recipe.device))
-        world.as_first(started.model.state_dict().values())
-        size = sum(parameter.numel() for parameter in started.model.parameters())
-        told(f"model: {size / 1e6:.1f} M parameters, on {_where(world, started.model.device)}")
-        trainer = Trainer(recipe, started, source, output, told, world=world, asked=asked)
-        losses = trainer.run(made, state)
-    return _write_result(recipe, trainer, output, losses, told)
+    at = TrainingProgress(recipe.name)
+    telling_of_it = telling(output, at.facts) if world.first else contextlib.nullcontext()
+    with telling_of_it:
+        with _seeded(recipe.seed, pick_device(recipe.device)):
+            started = start_model(recipe.start, source.texts(), recipe.architecture)
+            started.model.to(pick_device(recipe.device))
+            world.as_first(started.model.state_dict().values())
+            size = sum(parameter.numel() for parameter in started.model.parameters())
+            told(f"model: {size / 1e6:.1f} M parameters, on {_where(world, started.model.device)}")
+            trainer = Trainer(recipe, started, source, output, told, at, world=world, asked=asked)
+            losses = trainer.run(made, state)
+        return _write_result(recipe, trainer, output, losses, told)
 
 
 def _check(recipe: PretrainConfig, output: Path, source: PairSource | None, world: World) -> None:

@@ -16,6 +16,7 @@ from curate.pretrain.course import Course, Step
 from curate.pretrain.data import PairSource
 from curate.pretrain.metrics import Metrics
 from curate.pretrain.optim import build_optimizer, set_rate
+from curate.pretrain.progress import TrainingProgress
 from curate.pretrain.recompute import recompute_activations
 from curate.pretrain.start import Started
 from curate.pretrain.state import write_state
@@ -42,6 +43,7 @@ class Trainer:
         source: PairSource,
         output: Path,
         echo: Echo,
+        at: TrainingProgress,
         *,
         world: World,
         asked: Callable[[], bool] | None = None,
@@ -54,10 +56,11 @@ class Trainer:
             source: the pairs.
             output: the training's folder.
             echo: gets a line of progress now and then.
+            at: is kept up to date, for who looks on.
             world: all workers.
             asked: whether somebody wants the training to stop, beside the signals.
         """
-        self.world, self.asked = world, asked
+        self.world, self.asked, self.at = world, asked, at
         self.recipe, self.started, self.source, self.output = recipe, started, source, output
         self.echo = echo
         self.told = time.monotonic()
@@ -98,6 +101,7 @@ class Trainer:
             tensorboard=recipe.tensorboard,
         )
         first = self._restore(state, metrics) if state is not None else 0
+        self.at.begin(first, self.course.steps)
         steps = self._loaded(first)
         with (
             contextlib.closing(metrics),
@@ -153,6 +157,7 @@ class Trainer:
             lr=step.lr,
             waited_s=self.world.each_says(waited_s),
         )
+        self.at.step = step.number + 1
         epoch = f"epoch {step.epoch + 1}/{self.course.epochs}, {metrics.line()}"
         self._tell(epoch, step.number + 1, self.course.steps)
 
@@ -190,6 +195,7 @@ class Trainer:
     def _tell(self, what: str, done: int, total: int) -> None:
         if not self.world.first:
             return
+        self.at.doing = what
         now = time.monotonic()
         if now - self.told >= _TELL_EVERY_S or done == total:
             self.told = now

@@ -9,9 +9,12 @@ program and raises.
 from __future__ import annotations
 
 import gc
+import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 
 from curate.core.errors import CurateError, DeviceFailed
+from curate.core.meters import DEVICE_SECONDS, batch_note
 from curate.stages.faults import Faults, one_line
 
 #: Does the work of the pictures [start, stop) of a batch and keeps its results, or raises and
@@ -43,11 +46,18 @@ class Bisection:
         self._faults = faults
         self._halvings = 0
         self._worked = 0
+        self._batches: Counter[str] = Counter()
+        self._seconds = 0.0
 
     @property
     def notes(self) -> dict[str, float]:
-        """``least_batch``, the size at the end, and ``halvings``."""
-        return {"least_batch": float(self.size), "halvings": float(self._halvings)}
+        """``least_batch``, the size at the end, ``halvings``, calls by size, and their time."""
+        return {
+            "least_batch": float(self.size),
+            "halvings": float(self._halvings),
+            **{name: float(number) for name, number in self._batches.items()},
+            DEVICE_SECONDS: self._seconds,
+        }
 
     def run(self, call: Call, places: Sequence[int]) -> None:
         """Call for a batch of pictures, in pieces of ``size`` at most, in their order.
@@ -67,9 +77,12 @@ class Bisection:
             if stop - start > self.size:
                 waiting += [(start + self.size, stop), (start, start + self.size)]
                 continue
+            begun = time.perf_counter()
             error = _attempt(call, start, stop)
+            self._seconds += time.perf_counter() - begun
             if error is None:
                 self._worked += stop - start
+                self._batches[batch_note(stop - start)] += 1
             elif _out_of_memory(error):
                 self._halve(stop - start, error)
                 waiting.append((start, stop))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from curate.outcome import Reporter, RunResult
 from curate.quickstart.pictures import shipped_pictures
@@ -11,7 +12,7 @@ from curate.run import run
 from tests.models.checkpoints import tiny_med
 
 
-def make_small_run(folder: Path, output: Path) -> RunResult:
+def make_small_run(folder: Path, output: Path, **sections: Any) -> RunResult:
     """Run ten shipped pictures and a file that is none through a tiny model of chance weights."""
     pictures = folder / "pictures"
     pictures.mkdir()
@@ -30,5 +31,6 @@ def make_small_run(folder: Path, output: Path) -> RunResult:
         ],
         "select": {"kind": "top_fraction", "column": "filter_itm", "fraction": 0.5},
         "output": str(output),
+        **sections,
     }
     return run(parse(recipe), Reporter())

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import psutil
@@ -81,13 +81,16 @@ class Node:
 class OwnCluster:
     """A cluster that nobody else finds."""
 
-    def __init__(self, head_cpus: int, folder: str) -> None:
+    def __init__(
+        self, head_cpus: int, folder: str, head: Sequence[str], config: Mapping[str, int]
+    ) -> None:
         port = free_port()
         self.address = f"127.0.0.1:{port}"
+        self.folder = Path(folder)
         self.nodes: list[Node] = []
         self._start(
             *("--head", f"--port={port}", f"--num-cpus={head_cpus}", f"--temp-dir={folder}"),
-            *("--include-dashboard=false", f"--system-config={json.dumps(QUICK)}"),
+            *(*head, f"--system-config={json.dumps({**QUICK, **config})}"),
         )
         self._await_head(port)
 
@@ -127,14 +130,29 @@ class OwnCluster:
 
 
 @contextlib.contextmanager
-def own_cluster(head_cpus: int) -> Iterator[OwnCluster]:
-    """Start a cluster with a head of so many CPUs, and name it in ``RAY_ADDRESS``."""
+def own_cluster(
+    head_cpus: int,
+    *,
+    head: Sequence[str] = ("--include-dashboard=false",),
+    config: Mapping[str, int] | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> Iterator[OwnCluster]:
+    """Start a cluster and name it in ``RAY_ADDRESS``.
+
+    Args:
+        head_cpus: CPUs of the head.
+        head: options of ``ray start`` for the head.
+        config: Ray's own settings.
+        environment: variables for its processes.
+    """
     folder = tempfile.mkdtemp(prefix="r")  # short: the path of a socket has a hundred bytes
     with pytest.MonkeyPatch.context() as patch:
         for name in [name for name in os.environ if name.startswith("RAY_")]:
             patch.delenv(name)
         patch.setenv("RAY_AUTH_MODE", "disabled")
-        cluster = OwnCluster(head_cpus, folder)
+        for name, value in (environment or {}).items():
+            patch.setenv(name, value)
+        cluster = OwnCluster(head_cpus, folder, head, config or {})
         patch.setenv("RAY_ADDRESS", cluster.address)
         try:
             yield cluster

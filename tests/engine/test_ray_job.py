@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
-import socket
 import subprocess
 import sys
 import time
@@ -15,47 +12,26 @@ from pathlib import Path
 import pytest
 
 import curate
+from tests.engine.clusters import RAY, free_port, own_cluster
 from tests.models.checkpoints import tiny_med
+from tests.monitoring.servers import fetch_json, until
 
 REPO = Path(__file__).resolve().parents[2]
-RAY = str(Path(sys.executable).parent / "ray")
-
-
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
 
 
 @pytest.fixture
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, dict[str, str]]]:
-    """Yield the dashboard of a fresh cluster and an environment without other clusters."""
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("RAY_")}
-    environment["RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO"] = "0"
-    environment["RAY_AUTH_MODE"] = "disabled"  # a token in the home folder would turn it on
-    port, dashboard = free_port(), free_port()
-    # a short path: Ray's sockets live below it
-    folder = tmp_path_factory.mktemp("r")
-    subprocess.run(
-        [
-            *(RAY, "start", "--head", f"--port={port}", f"--dashboard-port={dashboard}"),
-            *("--num-cpus=2", "--disable-usage-stats", f"--temp-dir={folder}"),
-        ],
-        check=True,
-        capture_output=True,
-        env=environment,
-        timeout=120,
-    )
-    try:
-        yield f"http://127.0.0.1:{dashboard}", environment
-    finally:
-        subprocess.run([RAY, "stop", "--force"], capture_output=True, check=True, timeout=120)
+def dashboard() -> Iterator[str]:
+    """Yield the dashboard of a fresh cluster."""
+    port = free_port()
+    with own_cluster(2, head=("--include-dashboard=true", f"--dashboard-port={port}")):
+        address = f"http://127.0.0.1:{port}"
+        until(lambda: fetch_json(f"{address}/api/version"), seconds=90, said="no dashboard")
+        yield address
 
 
 def scrape(dashboard: str) -> str:
     """Fetch every metrics endpoint that the cluster tells Prometheus about."""
-    with urllib.request.urlopen(f"{dashboard}/api/prometheus/sd", timeout=10) as answer:
-        found = json.load(answer)
+    found = fetch_json(f"{dashboard}/api/prometheus/sd")
     pages = []
     for target in [target for group in found for target in group["targets"]]:
         with urllib.request.urlopen(f"http://{target}/metrics", timeout=10) as answer:
@@ -63,8 +39,7 @@ def scrape(dashboard: str) -> str:
     return "\n".join(pages)
 
 
-def test_job_submit(cluster: tuple[str, dict[str, str]], tmp_path: Path) -> None:
-    dashboard, environment = cluster
+def test_job_submit(dashboard: str, tmp_path: Path) -> None:
     model, output = tiny_med(tmp_path / "med"), tmp_path / "run"
     sets = [
         *(f"stages[6].model={model}", f"stages[7].model={model}"),
@@ -77,7 +52,6 @@ def test_job_submit(cluster: tuple[str, dict[str, str]], tmp_path: Path) -> None
             *("--engine", "ray", "--output", str(output)),
             *(part for text in sets for part in ("--set", text)),
         ],
-        env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -26,7 +26,7 @@ from curate.engine.local import LocalEngine
 from curate.inspection.report import make_report
 from curate.passes import PassRunner, Watcher
 from curate.stages.selectors.threshold import Config
-from curate.status import run_status
+from curate.status.run import run_status
 from tests.core.tables import Row, Text, commit_table
 from tests.images.pictures import jpeg
 from tests.inspection.html_pages import check_page

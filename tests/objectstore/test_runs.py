@@ -65,7 +65,7 @@ def test_nothing_is_left_to_do_and_nothing_of_it_is_written_again(
         if method in ("PUT", "POST")
     }
     written = {name for name in written if not name.startswith("lease/")}
-    assert written == {"recipe.yaml", "plan.json", "result.json"}
+    assert written == {"recipe.yaml", "plan.json", "result.json", "progress.json"}
 
 
 def test_status_and_plan_read_it(chain: Chain) -> None:
@@ -75,8 +75,10 @@ def test_status_and_plan_read_it(chain: Chain) -> None:
     assert there["run"] == chain.place
     for facts in (here, there):
         for step in facts["steps"]:
-            step.pop("seconds")
-            step.pop("notes")
+            for time_of_its_own in ("seconds", "device_seconds", "notes"):
+                step.pop(time_of_its_own)
+        assert facts.pop("last_owner")["pid"] == facts.pop("progress")["pid"]
+        assert facts["state"] == "finished"
     assert {**there, "run": ""} == {**here, "run": ""}
     plan = json.loads(curate("plan", chain.recipe, "--output", chain.place, "--json").stdout)
     assert all(leg["partitions_done"] == 7 for one in plan["passes"] for leg in one["legs"])

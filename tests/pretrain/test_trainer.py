@@ -92,7 +92,7 @@ def test_what_is_written(tmp_path: Path) -> None:
     last = rows(result)[-1]
     assert last["loss"] == pytest.approx(last["itc"] + last["itm"] + last["lm"], abs=1e-5)
     assert {path.name for path in (tmp_path / "out").iterdir()} == {
-        *("model", "metrics.jsonl", "recipe.yaml", "result.json"),
+        *("model", "metrics.jsonl", "progress.json", "recipe.yaml", "result.json"),
     }
     assert json.loads((tmp_path / "out" / "result.json").read_text())["steps"] == 4
     assert {path.name for path in result.model.iterdir()} >= {
