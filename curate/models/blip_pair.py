@@ -12,7 +12,7 @@ P projection, V vocabulary.
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -31,6 +31,8 @@ from transformers.models.blip.modeling_blip_text import (
     BlipTextPredictionHeadTransform,
 )
 
+from curate.models.caption_writer import CaptionWriter
+from curate.models.med_config import never_written
 from curate.models.pair_model import normalised
 
 MIN_TEMPERATURE, MAX_TEMPERATURE = 0.001, 0.5
@@ -80,6 +82,11 @@ class BlipPairConfig(PreTrainedConfig):  # type: ignore[misc]
         self.image_std = list(self.image_std or _CLIP_STD)
         super().__post_init__(**kwargs)
 
+    @property
+    def special_ids(self) -> tuple[int, ...]:
+        """Token ids that are never part of a written caption; the end, [SEP], is not among them."""
+        return never_written(self)
+
     def vision(self) -> BlipVisionConfig:
         """Return the image tower's config."""
         said = BlipVisionConfig(**{**(self.tower_config or {}), "image_size": self.image_size})
@@ -125,13 +132,14 @@ class BlipTower(nn.Module):
         return tokens
 
 
-class BlipPair(PreTrainedModel):  # type: ignore[misc]
+class BlipPair(CaptionWriter, PreTrainedModel):  # type: ignore[misc]
     """Captioner and filter in one; it embeds, matches and writes."""
 
     config_class = BlipPairConfig
     base_model_prefix = "blip_pair"
     main_input_name = "pixels_ICHW"
     _supports_sdpa = True
+    remembers: ClassVar[bool] = False
 
     def __init__(self, config: BlipPairConfig) -> None:
         super().__init__(config)

@@ -13,7 +13,6 @@ P projection, V vocabulary, S tokens of a prompt, T new tokens.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -22,21 +21,13 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers import initialization as init
 
+from curate.models.caption_writer import CaptionWriter
 from curate.models.image_towers import build_tower
 from curate.models.med_config import MedConfig
 from curate.models.med_text import DecoderCache, StartsAtZero, TextTransformer
 from curate.models.pair_model import normalised
 
 MIN_TEMPERATURE, MAX_TEMPERATURE = 0.001, 0.5
-
-Choose = Callable[[Tensor, int], Tensor]
-"""Picks the next tokens: (logits [B, V], step from 0) -> ids [B]."""
-
-
-def greedy(logits_BV: Tensor, step: int) -> Tensor:
-    """Pick the likeliest token, whatever the step."""
-    del step
-    return logits_BV.argmax(-1)
 
 
 class ImageAdapter(nn.Module):
@@ -71,7 +62,7 @@ class LmHead(nn.Module):
         return F.linear(self.norm(F.gelu(self.dense(x_BLD))), words_VD, self.bias)
 
 
-class MedModel(PreTrainedModel):  # type: ignore[misc]
+class MedModel(CaptionWriter, PreTrainedModel):  # type: ignore[misc]
     """The mixture of encoder-decoder.
 
     Example:
@@ -265,55 +256,6 @@ class MedModel(PreTrainedModel):  # type: ignore[misc]
         x_BLD = self.text.encode(ids_BL, mask_BL, image_tokens_IMD)
         logits: Tensor = self.lm_head(x_BLD, self.text.words.weight)
         return logits
-
-    @torch.no_grad()
-    def generate(
-        self,
-        image_tokens_IMD: Tensor,
-        prompt_ids_S: Tensor,
-        num_tokens: int,
-        choose: Choose = greedy,
-        *,
-        min_tokens: int = 0,
-    ) -> Tensor:
-        """Write a caption for every image.
-
-        Args:
-            image_tokens_IMD: from ``encode_images``.
-            prompt_ids_S: ids of the prompt, the same for every image: [DEC], then perhaps words.
-            num_tokens: most new tokens, [SEP] included.
-            choose: picks the next tokens; steps count from the prompt's end. Special tokens other
-                than [SEP] have logit -inf when it is asked.
-            min_tokens: new tokens before [SEP] is allowed.
-
-        Returns:
-            New ids [I, T], T at most ``num_tokens``; after [SEP] there is only [PAD].
-
-        Raises:
-            ValueError: prompt and caption together are longer than the model's positions.
-        """
-        config = self.config
-        if len(prompt_ids_S) + num_tokens > config.max_text_tokens + 1:
-            raise ValueError(
-                f"a prompt of {len(prompt_ids_S)} tokens and {num_tokens} new ones do not fit into "
-                f"the model's {config.max_text_tokens} positions: ask for fewer tokens"
-            )
-        cache = DecoderCache()
-        ids_BL = prompt_ids_S.expand(len(image_tokens_IMD), -1)
-        done_B = torch.zeros(len(image_tokens_IMD), dtype=torch.bool, device=ids_BL.device)
-        written: list[Tensor] = []
-        for step in range(num_tokens):
-            logits_BV = self.decode_logits(ids_BL, image_tokens_IMD, cache=cache)[:, -1].float()
-            logits_BV[:, list(config.special_ids)] = -torch.inf
-            if step < min_tokens:
-                logits_BV[:, config.sep_token_id] = -torch.inf
-            next_B = choose(logits_BV, step).masked_fill(done_B, config.pad_token_id)
-            written.append(next_B)
-            done_B = done_B | (next_B == config.sep_token_id)
-            if bool(done_B.all()):
-                break
-            ids_BL = next_B[:, None]
-        return torch.stack(written, 1) if written else ids_BL[:, :0]
 
 
 def _init_batch_norm(norm: nn.BatchNorm2d) -> None:

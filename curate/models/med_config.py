@@ -97,16 +97,15 @@ class MedConfig(PreTrainedConfig):  # type: ignore[misc]
     @property
     def special_ids(self) -> tuple[int, ...]:
         """Token ids that are never part of a written caption; the end, [SEP], is not among them."""
-        return (
-            self.pad_token_id,
-            self.unk_token_id,
-            self.cls_token_id,
-            self.mask_token_id,
-            self.enc_token_id,
-            self.dec_token_id,
-        )
+        return never_written(self)
 
     @property
     def start_log_scale(self) -> float:
         """Logarithm of a new model's logit scale."""
         return -math.log(self.start_temperature)
+
+
+def never_written(config: Any) -> tuple[int, ...]:
+    """Return the special ids of a config of a model that writes, the end left out."""
+    names = ("pad", "unk", "cls", "mask", "enc", "dec")
+    return tuple(int(getattr(config, f"{name}_token_id")) for name in names)

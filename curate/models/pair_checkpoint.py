@@ -29,7 +29,7 @@ ABILITIES: dict[str, frozenset[str]] = {
     "med": frozenset({"match", "write"}),
     "dual_encoder": frozenset(),
     "albef": frozenset({"match"}),
-    "blip_pair": frozenset({"match"}),
+    "blip_pair": frozenset({"match", "write"}),
     "coca": frozenset({"write"}),
 }
 
