@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import platform
+import shutil
 import sys
 import tempfile
 import time
@@ -21,7 +22,6 @@ from curate.after_passes import export_selection, select_texts
 from curate.core.atomic import write_json
 from curate.core.config import SinkConfig, SourceConfig
 from curate.core.errors import SourceError, StageError
-from curate.core.location import StorePath
 from curate.core.plan import LegPlan, Node, Plan
 from curate.core.selection import Selection
 from curate.core.stage import SourceFile
@@ -159,6 +159,7 @@ class _Probe:
         self._engine = TimedEngine()
         self._watch = _Watch()
         self._store = RunStore(self._root)
+        self._views: dict[str, list[Path]] = {}
         self._steps: dict[str, list[tuple[int, float, int]]] = {}
 
     def run(self) -> Measured:
@@ -215,33 +216,31 @@ class _Probe:
         if recipe.select is not None:
             begun = time.perf_counter()
             selection, _ = select_texts(recipe.select, table, _NAME)
-            self._note("select", rows, begun, self._store.decisions(selection.facts["decisions"]))
+            seconds = time.perf_counter() - begun
+            decisions = self._root / "decisions" / str(selection.facts["decisions"])
+            self._note("select", rows, seconds, [decisions])
         for sink in recipe.sinks:
             assert isinstance(sink.config, SinkConfig)
-            had = _size(self._root)
+            for path in self._views.get(sink.name, ()):  # a view that grew holds old versions too
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+            had = set(self._root.iterdir())
             begun = time.perf_counter()
             sink.config.build().index(table, _no_progress)
-            self._note(sink.name, rows, begun, None, _size(self._root) - had)
+            seconds = time.perf_counter() - begun
+            self._views[sink.name] = sorted(set(self._root.iterdir()) - had)
+            self._note(sink.name, rows, seconds, self._views[sink.name])
         for export in recipe.export if selection is not None else ():
             assert selection is not None
             begun = time.perf_counter()
             export_selection(export, table, selection, _no_progress)
+            seconds = time.perf_counter() - begun
             folder = self._root / "shards" / f"{export.name}-{selection.name}"
-            self._note(export.name, rows, begun, folder)
+            self._note(export.name, rows, seconds, [folder])
         return selection
 
-    def _note(
-        self, name: str, rows: int, begun: float, folder: StorePath | None, grown: int = 0
-    ) -> None:
-        """Note what a step took; one that adds to what it has is told by how much."""
-        seconds = time.perf_counter() - begun
-        said = self._steps.setdefault(name, [])
-        if folder is None:
-            before = said[-1] if said else (0, 0.0, 0)
-            said.append((rows, before[1] + seconds, before[2] + grown))
-        else:
-            assert isinstance(folder, Path)
-            said.append((rows, seconds, _size(folder)))
+    def _note(self, name: str, rows: int, seconds: float, made: Sequence[Path]) -> None:
+        size = sum(_size(path) for path in made)
+        self._steps.setdefault(name, []).append((rows, seconds, size))
 
     # -- figures ---------------------------------------------------------------------------------
 
@@ -360,8 +359,9 @@ def _stage(name: str, calls: Sequence[Call], order: Sequence[str]) -> StageMeasu
     )
 
 
-def _size(folder: Path) -> int:
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+def _size(path: Path) -> int:
+    files = [path] if path.is_file() else [one for one in path.rglob("*") if one.is_file()]
+    return sum(file.stat().st_size for file in files)
 
 
 def _no_progress(done: int, total: int) -> None:
