@@ -15,6 +15,7 @@ from curate import shard_commands
 from curate.add_score_command import add_score_command
 from curate.calibrate import calibrate_command
 from curate.console import console
+from curate.doctor_command import doctor_command
 from curate.evaluate_command import evaluate_command
 from curate.loop_commands import bootstrap_command, prove_command
 from curate.plan_command import plan_command
@@ -228,6 +229,7 @@ main.add_command(shard_commands.validate_command)
 main.add_command(shard_commands.import_command)
 main.add_command(calibrate_command)
 main.add_command(plan_command)
+main.add_command(doctor_command)
 main.add_command(bootstrap_command)
 main.add_command(report_command)
 main.add_command(evaluate_command)

@@ -179,6 +179,14 @@ def digest(model: str, revision: str | None) -> str:
     return _hub_commit(model, revision or "main") or UNRESOLVED
 
 
+def downloaded(model: str, revision: str | None) -> bool:
+    """Whether a hub id's weights were downloaded here before; asks nobody."""
+    from huggingface_hub import try_to_load_from_cache
+
+    cached = try_to_load_from_cache(model, "config.json", revision=revision or "main")
+    return isinstance(cached, str) and any(Path(cached).parent.glob("*.safetensors"))
+
+
 def fetch(model: str, revision: str | None, *, code: bool = False) -> Checkpoint:
     """Bring a checkpoint to this machine.
 
