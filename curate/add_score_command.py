@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from curate.console import console
 from curate.run_argument import RUN_FOLDER
 
 if TYPE_CHECKING:
@@ -103,17 +104,15 @@ def _add(
     replace: bool,
     as_json: bool,
 ) -> list[Scored]:
-    from rich.console import Console
-
     from curate.added_scores import add_scores, refresh_view
     from curate.run import lazy_engine
     from curate.terminal import Terminal
 
-    console = Console(stderr=as_json, soft_wrap=True, markup=False, emoji=False)
+    out = console(as_json)
     for stage in stages:
         for line in stage.config.cautions():
-            console.print(f"{stage.name}: {line}", style="yellow", highlight=False)
-    with Terminal(console) as terminal, lazy_engine(settings, terminal) as engine:
+            out.print(f"{stage.name}: {line}", style="yellow", highlight=False)
+    with Terminal(out) as terminal, lazy_engine(settings, terminal) as engine:
         scored = add_scores(run_folder, stages, engine, terminal, replace_present=replace)
         refresh_view(run_folder, lambda done, total: terminal.step("lance", done, total))
         for one in scored:

@@ -17,6 +17,7 @@ from curate.calibrate import calibrate_command
 from curate.console import console
 from curate.doctor_command import doctor_command
 from curate.evaluate_command import evaluate_command
+from curate.forget_command import forget_command
 from curate.loop_commands import bootstrap_command, prove_command
 from curate.plan_command import plan_command
 from curate.report_command import report_command
@@ -225,6 +226,7 @@ def list_command(family: str | None, as_json: bool) -> None:
 
 
 main.add_command(add_score_command)
+main.add_command(forget_command)
 main.add_command(shard_commands.validate_command)
 main.add_command(shard_commands.import_command)
 main.add_command(calibrate_command)

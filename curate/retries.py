@@ -13,6 +13,7 @@ from curate.core.errand import Errand
 from curate.core.errors import StoreError, nearest
 from curate.core.plan import Plan
 from curate.core.store import RunStore
+from curate.core.tombstones import REASON as FORGOTTEN
 
 #: Takes partitions up again; everything else names a reason of the ledger.
 QUARANTINED = "quarantined"
@@ -59,7 +60,7 @@ def check_reasons(
         The reasons that no row has, each with the nearest that some rows have, as lines for people.
 
     Raises:
-        StoreError: a reason that only a barrier gives: its verdicts stand.
+        StoreError: a reason that only a barrier gives: its verdicts stand; or ``forgotten``.
     """
     barriers = {one.barrier.stage.name for one in plan.passes if one.barrier is not None}
     known = {
@@ -70,6 +71,8 @@ def check_reasons(
     }
     lines = []
     for reason in reasons:
+        if reason.rpartition(":")[2] == FORGOTTEN:
+            raise StoreError(f"--retry {reason}: a row that was forgotten is not taken up again")
         if known.get(reason) in barriers:
             raise StoreError(
                 f"--retry {reason}: {known[reason]} compares whole sets, and its verdicts stand; "

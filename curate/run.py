@@ -32,6 +32,7 @@ from curate.core.plan import Plan, StagePlan, stage_identity
 from curate.core.store import RunStore, same_json
 from curate.core.table import CommittedTable
 from curate.engine.base import Engine, EngineConfig, build
+from curate.forgetting.source_copies import blank_new_copies
 from curate.outcome import Reporter, RunResult, result_json
 from curate.passes import PassesResult, PassRunner
 from curate.progress import RunProgress
@@ -81,6 +82,7 @@ def run(recipe: Recipe, reporter: Reporter, *, retry: Sequence[str] = ()) -> Run
         if reasons:
             passes = _retry(runner, store, plan, passes, reasons, progress)
         additions.run(engine, progress, passes)
+        blank_new_copies(store)
         table = CommittedTable.of(store, plan.nodes, plan.schema, facts)
         result = RunResult(store.root, passes)
         after_passes(recipe, table, result, progress)

@@ -46,6 +46,7 @@ from curate.core.location import StorePath
 from curate.core.partition import Partition, Register, part_number
 from curate.core.plan import Node
 from curate.core.plan_codec import node_from_json, node_json, schema_from_text, schema_text
+from curate.core.tombstones import check_none_pending
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,13 +126,20 @@ class RunStore(RunLayout):
             },
         )
 
-    def read_plan(self) -> tuple[tuple[Node, ...], pa.Schema, dict[str, Any]]:
+    def read_plan(
+        self, *, while_forgetting: bool = False
+    ) -> tuple[tuple[Node, ...], pa.Schema, dict[str, Any]]:
         """Return the steps, the finished table's schema and the facts of the last run.
 
+        Args:
+            while_forgetting: also while rows are being taken out; for who does that.
+
         Raises:
-            StoreError: the folder holds no run, or its plan is damaged.
+            StoreError: the folder holds no run, its plan is damaged, or rows are being forgotten.
         """
         path = self.root / PLAN_FILE
+        if not while_forgetting:
+            check_none_pending(self.root)
         try:
             facts = json.loads(read_bytes(path))
             nodes = tuple(node_from_json(node) for node in facts.pop("nodes"))

@@ -33,6 +33,7 @@ from curate.core.stage import (
 )
 from curate.core.store import Receipt, RunStore, Work
 from curate.core.supplement import retried_rows, rows_left
+from curate.core.tombstones import REASON, Tombstones, without_content
 from curate.engine.base import Assignment, PassWork
 from curate.engine.settled import settle
 
@@ -59,6 +60,7 @@ class LegWorker:
         self._last = leg == len(work.this.legs) - 1
         source = work.plan.source
         self._source = source.build() if source is not None and self._reads_source else None
+        self._tombstones = Tombstones.load(work.root) if self._source is not None else None
         self._stages = [(plan, plan.config.build()) for plan in self._leg.stages]
         barrier = work.this.barrier
         self._barrier: Barrier | None = (
@@ -195,7 +197,11 @@ class LegWorker:
         if wanted is not None:
             mask = _among(rows["row"], wanted)
             rows, mapped = rows.filter(mask), _filtered(mapped, mask)
-        return self._absorb(name, mapped, rows, tally)
+        if self._tombstones:
+            mapped = _forgotten(mapped, self._tombstones.mask(rows))
+        rows = self._absorb(name, mapped, rows, tally)
+        tally.ledgers = [without_content(ledger) for ledger in tally.ledgers]
+        return rows
 
     # -- stages --------------------------------------------------------------------------------
 
@@ -292,6 +298,14 @@ def _filtered(mapped: Mapped, mask: pa.Array) -> Mapped:
         None if said is None else pc.filter(said, mask) for said in (mapped.reasons, mapped.details)
     )
     return replace(mapped, rows=mapped.rows.filter(mask), reasons=reasons, details=details)
+
+
+def _forgotten(mapped: Mapped, mask: np.ndarray) -> Mapped:
+    """Return what a source said of its rows, with those stopped that were forgotten."""
+    count = len(mask)
+    reasons = pa.nulls(count, pa.string()) if mapped.reasons is None else mapped.reasons
+    told = pc.if_else(pa.array(mask), pa.scalar(REASON, pa.string()), reasons)
+    return replace(mapped, reasons=told)
 
 
 def _with_text_columns(rows: pa.Table) -> pa.Table:

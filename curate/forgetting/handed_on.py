@@ -1,0 +1,151 @@
+"""Exports, views, pages and marks of a run: made again without forgotten rows, or taken away."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pydantic import ValidationError
+
+from curate.core.atomic import (
+    child_names,
+    exists,
+    read_bytes,
+    read_json_if_there,
+    remove,
+    remove_tree,
+    write_json,
+    write_whole,
+)
+from curate.core.config import ExporterConfig
+from curate.core.failpoints import reach
+from curate.core.families import UnknownKind, find
+from curate.core.location import StorePath
+from curate.core.scratch import kept_beside
+from curate.core.selection import Selection, list_selections
+from curate.core.stage import Progress
+from curate.core.store import RunStore, same_json
+from curate.core.table import CommittedTable
+
+_MANIFEST = "manifest.json"
+_UNFINISHED = ".unfinished"
+#: Files that are made again by the command that made them.
+_PAGES = ("report.html", "result.json")
+_MARKS = "marks"
+_VIEW = "view"
+
+
+def plan_exports(
+    store: RunStore, facts: Mapping[str, Mapping[str, Any]]
+) -> tuple[list[dict[str, Any]], list[str]]:
+    """Say what is to become of a run's exports.
+
+    Args:
+        store: the run's folder, selections as they were.
+        facts: of the selections that change, as they will be.
+
+    Returns:
+        Exports that are made again (folder, selection, kind, options, and whether pictures of it
+        went or only its counts), and folders that have to go: unfinished ones, and those of
+        selections that cannot be made again.
+    """
+    again, lost = [], []
+    shards = store.root / "shards"
+    for name in child_names(shards):
+        manifest = read_json_if_there(shards / name / _MANIFEST)
+        if manifest is None:
+            if exists(shards / name / _UNFINISHED / "made_from.json") or child_names(
+                shards / name / _UNFINISHED
+            ):
+                lost.append(f"shards/{name}")
+            continue
+        made_from = manifest.get("made_from", {})
+        selection = _selection_of(store, made_from.get("selection"))
+        if selection is None or _config(made_from) is None:
+            lost.append(f"shards/{name}")
+        elif selection in facts:
+            before = Selection.open(store.root, selection).facts["selected"]
+            again.append(
+                {
+                    "folder": f"shards/{name}",
+                    "selection": selection,
+                    "kind": made_from["kind"],
+                    "options": made_from["options"],
+                    "rewrite": before != facts[selection]["selected"],
+                }
+            )
+    return again, lost
+
+
+def _selection_of(store: RunStore, facts: Any) -> str | None:
+    for name in list_selections(store):
+        if same_json(dict(Selection.open(store.root, name).facts), facts):
+            return name
+    return None
+
+
+def _config(made_from: Mapping[str, Any]) -> ExporterConfig | None:
+    options = {key: value for key, value in made_from["options"].items() if key != "version"}
+    try:
+        config = find("exporters", made_from["kind"]).config().model_validate(options)
+    except (UnknownKind, ValidationError):
+        return None
+    return config if isinstance(config, ExporterConfig) else None
+
+
+def take_away(store: RunStore, folders: Sequence[str], uids: frozenset[str]) -> int:
+    """Remove views, pages and exports that have to go, and marks on forgotten pairs; repeatable."""
+    root = store.root
+    for folder in folders:
+        remove_tree(root / folder)
+    for name in _PAGES:
+        remove(root / name)
+    remove_tree(root / _VIEW)
+    remove_tree(kept_beside(root / _VIEW))
+    remove(root / "table.lance.json")
+    remove_tree(root / "table.lance")
+    reach("forget.away")
+    return _marks(root, uids)
+
+
+def _marks(root: StorePath, uids: frozenset[str]) -> int:
+    written = 0
+    for name in child_names(root / _MARKS):
+        path = root / _MARKS / name
+        lines = read_bytes(path).splitlines(keepends=True)
+        kept = [line for line in lines if json.loads(line).get("uid") not in uids]
+        if len(kept) < len(lines):
+            data = b"".join(kept)
+            write_whole(path, lambda file, data=data: file.write(data))  # type: ignore[misc]
+            written += 1
+    return written
+
+
+def make_again(
+    root: StorePath,
+    table: CommittedTable,
+    exports: Sequence[Mapping[str, Any]],
+    *,
+    view: bool,
+    progress: Progress,
+) -> None:
+    """Make the LanceDB view and the exports anew; each goes on where a kill stopped it."""
+    if view:
+        from curate.sinks.lance import Config
+
+        Config().build().index(table, progress)
+        reach("forget.viewed")
+    for one in exports:
+        selection = Selection.open(root, one["selection"])
+        output = root / one["folder"]
+        if not one["rewrite"]:
+            manifest = read_json_if_there(output / _MANIFEST)
+            if manifest is not None:
+                manifest["made_from"]["selection"] = dict(selection.facts)
+                write_json(output / _MANIFEST, manifest)
+            continue
+        config = _config(one)
+        assert config is not None
+        config.build().export(table, selection, output, progress)
+        reach("forget.exported")
