@@ -22,6 +22,7 @@ from curate.loop_commands import bootstrap_command, prove_command
 from curate.plan_command import plan_command
 from curate.report_command import report_command
 from curate.run_argument import RUN_FOLDER
+from curate.select_command import select_command
 from curate.status.command import status_command
 from curate.view.command import view_command
 
@@ -109,30 +110,6 @@ def run(
         print_next(out, result)
     if result.passes.quarantined:
         sys.exit(3)
-
-
-@main.command(name="select")
-@click.argument("run_folder", metavar="RUN", type=RUN_FOLDER)
-@click.option("--kind", required=True, help="A selector; see 'curate list selectors'.")
-@click.option("--name", required=True, help="Name of the new selection.")
-@_SET
-@_JSON
-def select_command(
-    run_folder: StorePath, kind: str, name: str, sets: Sequence[str], as_json: bool
-) -> None:
-    """Decide again from stored scores: no GPU, nothing fetched or rewritten."""
-    from curate.after_passes import select_texts
-    from curate.core.table import CommittedTable
-    from curate.recipe import parse_stage
-    from curate.terminal import print_selection
-
-    table = CommittedTable.open(run_folder)
-    selector = parse_stage({"kind": kind}, sets, "selectors", scores=table.score_names)
-    selection, _ = select_texts(selector, table, name)
-    if as_json:
-        click.echo(json.dumps({"name": name, **selection.facts}, indent=1))
-    else:
-        print_selection(console(False), selection)
 
 
 @main.command()
@@ -231,6 +208,7 @@ main.add_command(shard_commands.validate_command)
 main.add_command(shard_commands.import_command)
 main.add_command(calibrate_command)
 main.add_command(plan_command)
+main.add_command(select_command)
 main.add_command(doctor_command)
 main.add_command(bootstrap_command)
 main.add_command(report_command)

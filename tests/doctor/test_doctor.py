@@ -148,7 +148,11 @@ def test_a_cluster_that_does_not_answer(tmp_path: Path) -> None:
 
 def test_a_host_on_the_network() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
-        thread = threading.Thread(target=lambda: server.accept()[0].close())
+
+        def answer() -> None:
+            server.accept()[0].close()
+
+        thread = threading.Thread(target=answer)
         thread.start()
         found = list(check_network(f"localhost:{server.getsockname()[1]}"))
         thread.join()
