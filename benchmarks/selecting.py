@@ -136,19 +136,19 @@ def _web_alone(rows: pa.Table) -> pa.Table:
     return rows
 
 
-def by_curate(root: Path, kind: str) -> tuple[float, int]:
-    """Select once; returns seconds, from opening the run on, and the texts kept."""
-    begun = time.perf_counter()
+def by_curate(root: Path, kind: str) -> tuple[float, float, int]:
+    """Select once; returns seconds from opening the run on, those of CPU, and the texts kept."""
+    begun, worked = time.perf_counter(), time.process_time()
     table = CommittedTable.open(root)
     plan = parse_stage({"kind": kind}, POLICIES[kind], "selectors", scores=table.score_names)
     selection, _ = select_texts(plan, table, f"bench-{kind}")
-    return time.perf_counter() - begun, selection.selected
+    return time.perf_counter() - begun, time.process_time() - worked, selection.selected
 
 
-def by_pandas(root: Path, numbers: Sequence[int]) -> float:
-    """The rule of ``capfilt`` in a loop; returns seconds."""
+def by_pandas(root: Path, numbers: Sequence[int]) -> tuple[float, float]:
+    """The rule of ``capfilt`` in a loop; returns seconds, and those of CPU."""
     store = RunStore(root)
-    begun = time.perf_counter()
+    begun, worked = time.perf_counter(), time.process_time()
     with tempfile.TemporaryDirectory(dir=root.parent) as folder:
         for number in numbers:
             texts = pd.read_parquet(
@@ -161,7 +161,7 @@ def by_pandas(root: Path, numbers: Sequence[int]) -> float:
             flat.assign(selected=keep)[["row", "selected"]].to_parquet(
                 Path(folder) / f"{number}.parquet"
             )
-    return time.perf_counter() - begun
+    return time.perf_counter() - begun, time.process_time() - worked
 
 
 def measure(root: Path, kinds: Sequence[str], every: int, rounds: int) -> None:
@@ -169,29 +169,31 @@ def measure(root: Path, kinds: Sequence[str], every: int, rounds: int) -> None:
     table = CommittedTable.open(root)
     rows, partitions = sum(table.num_rows().values()), table.partitions
     some = partitions[:: max(1, every)]
-    taken: dict[str, list[float]] = {kind: [] for kind in kinds}
+    taken: dict[str, list[tuple[float, float]]] = {kind: [] for kind in kinds}
     loop = []
     kept: dict[str, int] = {}
+    share = len(some) / len(partitions)
     for _ in range(rounds):
-        loop.append(by_pandas(root, some) * len(partitions) / len(some))
+        seconds, work = by_pandas(root, some)
+        loop.append((seconds / share, work / share))
         for kind in kinds:
             shutil.rmtree(root / "decisions", ignore_errors=True)
             shutil.rmtree(root / "selections", ignore_errors=True)
-            seconds, kept[kind] = by_curate(root, kind)
-            taken[kind].append(seconds)
-            print(f"  {kind}: {seconds:.1f} s", flush=True)
-    base = statistics.median(loop)
+            seconds, work, kept[kind] = by_curate(root, kind)
+            taken[kind].append((seconds, work))
+            print(f"  {kind}: {seconds:.1f} s, CPU {work:.1f} s", flush=True)
+    base, base_work = map(statistics.median, zip(*loop, strict=True))
     print(f"\n{rows:,} rows in {len(partitions):,} partitions, {rounds} round(s)")
-    print("| policy | seconds | rows a second | times the loop | texts kept |")
-    print("| --- | --- | --- | --- | --- |")
-    for kind, seconds in taken.items():
-        middle = statistics.median(seconds)
+    print("| policy | seconds | times the loop | CPU seconds | times the loop | texts kept |")
+    print("| --- | --- | --- | --- | --- | --- |")
+    for kind, each in taken.items():
+        middle, work = map(statistics.median, zip(*each, strict=True))
         print(
-            f"| `{kind}` | {middle:.1f} | {rows / middle:,.0f} | {base / middle:.1f} "
-            f"| {kept[kind]:,} |"
+            f"| `{kind}` | {middle:.0f} | {base / middle:.1f} | {work:.0f} "
+            f"| {base_work / work:.1f} | {kept[kind]:,} |"
         )
     name = f"pandas loop, `capfilt` (every {every}th partition)"
-    print(f"| {name} | {base:.1f} | {rows / base:,.0f} | 1.0 | |")
+    print(f"| {name} | {base:.0f} | 1.0 | {base_work:.0f} | 1.0 | |")
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
     print(f"\npeak memory of this process {peak:,.0f} MiB")
 
