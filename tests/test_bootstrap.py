@@ -17,6 +17,7 @@ from curate.core.selection import list_selections
 from curate.core.store import RunStore
 from curate.loop_config import BootstrapConfig, load_loop
 from curate.outcome import Reporter
+from curate.status.folder import Follower
 from tests.pretrain.scenes import COLOURS, SHAPES, recipe, scene
 from tests.recipes import curate
 
@@ -140,6 +141,15 @@ def test_again_trains_nothing(done: Path) -> None:
     assert weights(done / "loop") == before
     assert not [line for line in listener.heard if line.startswith(("pretrain", "evaluate"))]
     assert table_of(result) == (done / "loop" / "bootstrap.md").read_text()
+
+
+def test_its_folder_says_that_it_is_finished(done: Path) -> None:
+    facts = Follower(done / "loop").facts()
+    assert (facts["kind"], facts["state"], facts["run"]["state"]) == ("loop", *["finished"] * 2)
+    names = [one["training"].rpartition("/")[2] for one in facts["trainings"]]
+    assert names[:3] == ["0-raw", "1", "1-captioner"]
+    for one in facts["trainings"]:
+        assert (one["state"], one["step"]) == ("finished", one["steps"])
 
 
 def test_stopped_anywhere_it_comes_to_the_same(done: Path, tmp_path: Path) -> None:

@@ -26,7 +26,8 @@ from curate.passes import PassesResult, PassRunner, Watcher
 from curate.status.run import run_status
 from tests.docs.small_run import make_small_run
 from tests.engine.clusters import OwnCluster, TracedConfig, free_port, own_cluster
-from tests.monitoring.expressions import queries
+from tests.monitoring.browser import evaluated
+from tests.monitoring.expressions import dashboard, queries
 from tests.monitoring.servers import (
     Prometheus,
     fetch_json,
@@ -270,3 +271,22 @@ def test_rays_dashboard_finds_both_and_embeds_ours(monitored: Monitored) -> None
     uids = said["dashboardUids"]
     assert isinstance(uids, dict)
     assert uids["data"] == "curate"
+
+
+def test_rays_page_shows_our_dashboard_whole(monitored: Monitored, tmp_path: Path) -> None:
+    until(
+        lambda: fetch_json(f"{monitored.dashboard}/api/prometheus_health")["result"],
+        seconds=60,
+        said="Ray does not see Prometheus",
+    )
+    tab = "[...document.querySelectorAll('[role=tab]')].find(one => one.textContent == 'Ray Data')"
+    frame = "document.querySelector('iframe[title=\"Ray Data Dashboard\"]')"
+    shown = evaluated(
+        f"{monitored.dashboard}/#/metrics",
+        [f"{tab} && ({tab}.click(), true)", f"{frame} && {frame}.src"],
+        tmp_path,
+    )
+    assert shown.startswith(f"{monitored.grafana}/d/curate/?")
+    given = dict(part.split("=", 1) for part in shown.partition("?")[2].split("&"))
+    variables = {one["name"] for one in dashboard()["templating"]["list"]}
+    assert {name.removeprefix("var-") for name in given if name.startswith("var-")} <= variables
