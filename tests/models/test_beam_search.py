@@ -93,7 +93,7 @@ def test_a_caption_does_not_hang_on_its_batch() -> None:
 
 def test_what_does_not_end_is_the_likeliest_beam() -> None:
     chain: Any = Chain(3, 2, seed=1)
-    chain.table[..., SEP] = -1e9
+    chain.table[..., SEP] = -torch.inf
     found = beam_search(chain, torch.zeros(3, 1, 1), torch.tensor([DEC]), 2, num_beams=9)
     assert found.shape == (3, 2)
     assert set(found.flatten().tolist()) <= set(WORDS)
