@@ -91,7 +91,7 @@ def recipe_text(found: Found, name: str, output: str) -> str:
         "  - {kind: captioners/med, temperature: 0.4, min_tokens: 2, max_tokens: 20}",
         "  - {kind: scorers/med, as: filter}",
         "# read what the canaries say before you trust a threshold",
-        "select: {kind: capfilt, itm: filter_itm, threshold: 0.1}",
+        "select: {kind: capfilt, itm: filter_itm, threshold: 0.02}",
         "export: [{kind: webdataset}]",
         f"output: {_flow(output)}",
     ]

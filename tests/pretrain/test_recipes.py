@@ -10,8 +10,10 @@ import pytest
 from curate.core.pairs import ListSource, Pair, TableConfig, TableSource
 from curate.evaluate.config import EvaluateConfig
 from curate.evaluate.evaluators.retrieval import RetrievalResult
+from curate.evaluate.near_misses import GROUPS
 from curate.evaluate.run import evaluate
 from curate.pretrain.config import load_pretrain_recipe
+from curate.pretrain.objectives.itm import Config as Itm
 from curate.pretrain.trainer import pretrain
 
 ROOT = Path(__file__).parents[2]
@@ -55,6 +57,14 @@ def test_all_recipes_are_tried_and_stated_for_a_cluster() -> None:
     ours = {"curate_tiny", "quickstart"}
     assert {path.stem for path in RECIPES.glob("*.yaml")} == set(LEAST) | ours
     assert {path.stem for path in (RECIPES / "cluster").glob("*.yaml")} == set(LEAST)
+
+
+def test_curate_tiny_swaps_no_word_that_its_near_misses_are_made_of() -> None:
+    recipe = load_pretrain_recipe(RECIPES / "curate_tiny.yaml")
+    itm = next(one for one in recipe.objectives if isinstance(one, Itm))
+    swapped = {word for group in itm.swaps for word in group}
+    assert swapped
+    assert not swapped & {word for group in GROUPS for word in group}
 
 
 @pytest.mark.slow
