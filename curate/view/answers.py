@@ -45,7 +45,7 @@ def state(pairs: Pairs) -> dict[str, Any]:
         "columns": columns,
         "scores": pairs.index.score_names,
         "selections": [_selection(pairs, name) for name in pairs.selections],
-        "embeddings": bool(pairs.index.embeddings),
+        "embeddings": pairs.index.vectors.name is not None,
         "left_out": pairs.index.left_out,
     }
 

@@ -26,7 +26,12 @@ from curate.view.questions import (
 )
 
 _STATIC = Path(__file__).parent / "static"
-_TYPES = {".html": "text/html", ".js": "text/javascript", ".css": "text/css"}
+_TYPES = {
+    ".html": "text/html",
+    ".js": "text/javascript",
+    ".css": "text/css",
+    ".svg": "image/svg+xml",
+}
 #: Greatest question, and greatest picture to search by, bytes.
 _MOST_JSON, _MOST_PICTURE = 1_000_000, 50_000_000
 _KEEP = "private, max-age=86400"

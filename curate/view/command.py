@@ -79,6 +79,7 @@ def view_command(
     console.print(
         f"{len(pairs.index):,} pairs of {len(pairs.index.image_starts):,} images", highlight=False
     )
+    pairs.warm_up()
     guard = Guard()
     with contextlib.suppress(KeyboardInterrupt):
         asyncio.run(_serve(pairs, guard, port, console, browse=not no_browser, as_json=as_json))

@@ -101,10 +101,10 @@ def serving(pairs: Pairs) -> Iterator[Server]:
         await runner.cleanup()
         await loop.shutdown_default_executor()
 
-    loop.run_until_complete(start())
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
     try:
+        asyncio.run_coroutine_threadsafe(start(), loop).result(30)
         yield Server(guard, pairs)
     finally:
         asyncio.run_coroutine_threadsafe(stop(), loop).result(30)

@@ -137,7 +137,7 @@ class _Builder:
 
     def _finish(self, database: Any) -> None:
         """Bring the indices up to date, and check that nothing is missing or twice."""
-        from lancedb.index import FTS, IvfPq
+        from lancedb.index import FTS, IvfSq
 
         pairs = database.open_table(PAIRS)
         count, expected = pairs.count_rows(), self._table.count_texts()
@@ -154,7 +154,7 @@ class _Builder:
         for place in range(len(self._layout.embeddings)):
             vectors = database.open_table(vectors_name(place))
             if vectors.count_rows() >= _MANY:
-                _indexed(vectors, VECTOR, IvfPq(distance_type="cosine"))
+                _indexed(vectors, VECTOR, IvfSq(distance_type="cosine"))
 
     def _values(self, database: Any) -> dict[str, list[str]]:
         """Return the values of the columns of words that have few."""

@@ -53,6 +53,11 @@ class Condition:
     operator: str
     value: Value = None
 
+    @property
+    def folds(self) -> bool:
+        """Whether words are compared without regard to case."""
+        return self.operator in ("contains", "lacks", "begins")
+
     def check(self, kind: ColumnKind) -> None:
         """Check operator and value against the kind of the column.
 
@@ -94,8 +99,10 @@ def of_numbers(condition: Condition, column: Numbers) -> Bools:
 
 
 def of_words(condition: Condition) -> Callable[[pa.Array], pa.Array]:
-    """Return the test of strings that a condition is."""
+    """Return the test of strings that a condition is; of lower-case ones where it ``folds``."""
     value = condition.value
+    if condition.folds:
+        value = pc.utf8_lower(pa.scalar(value, pa.string())).as_py()
 
     def there(words: pa.Array) -> pa.Array:
         return pc.fill_null(pc.not_equal(words, ""), False)
@@ -103,11 +110,9 @@ def of_words(condition: Condition) -> Callable[[pa.Array], pa.Array]:
     tests: Mapping[str, Callable[[pa.Array], pa.Array]] = {
         "=": lambda words: pc.equal(words, value),
         "!=": lambda words: pc.and_(pc.not_equal(words, value), there(words)),
-        "contains": lambda words: pc.match_substring(words, value, ignore_case=True),
-        "lacks": lambda words: pc.and_(
-            pc.invert(pc.match_substring(words, value, ignore_case=True)), there(words)
-        ),
-        "begins": lambda words: pc.starts_with(words, value, ignore_case=True),
+        "contains": lambda words: pc.match_substring(words, value),
+        "lacks": lambda words: pc.and_(pc.invert(pc.match_substring(words, value)), there(words)),
+        "begins": lambda words: pc.starts_with(words, value),
         "missing": lambda words: pc.invert(there(words)),
         "present": there,
     }
@@ -126,9 +131,10 @@ class Coded:
     codes: NDArray[np.int16]
     labels: tuple[str, ...]
 
-    def where(self, test: Callable[[pa.Array], pa.Array]) -> Bools:
+    def where(self, test: Callable[[pa.Array], pa.Array], *, lower: bool = False) -> Bools:
         """Return which pairs pass a test of strings; the test of a missing value is of null."""
         words = pa.array([*self.labels, None], pa.string())
+        words = pc.utf8_lower(words) if lower else words
         passed = pc.fill_null(test(words), False).to_numpy(zero_copy_only=False).astype(bool)
         return np.asarray(passed[self.codes])
 

@@ -1,14 +1,13 @@
-"""An opened index: its columns as arrays, pages of it, words and vectors looked up in it.
+"""An opened index: its columns as arrays, pages of it, and words looked up in it.
 
 Pairs are numbered by their place in the index, from 0. Columns of numbers are read once and kept;
-columns of words stay on disk and are read through when one is asked about.
+columns of words that were asked about lately as well, as far as there is room for them.
 """
 
 from __future__ import annotations
 
-import re
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -23,19 +22,20 @@ from curate.core.atomic import read_json
 from curate.core.errors import StoreError, nearest
 from curate.core.stage import Progress
 from curate.core.table import CommittedTable
-from curate.inspection.index.build import PAIRS, STATE_FILE, bring_up_to_date, vectors_name
-from curate.inspection.index.columns import VECTOR, Column, Layout, layout
+from curate.inspection.index.build import PAIRS, STATE_FILE, bring_up_to_date
+from curate.inspection.index.columns import Column, Layout, layout
+from curate.inspection.index.recent import Recent
+from curate.inspection.index.vectors import Vectors, opened
+from curate.inspection.index.words import full_text_query
 
 Places = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 Floats = NDArray[np.float64]
 
 _EMPTY = {"number": pa.float64(), "flag": pa.bool_(), "text": pa.string()}
-_TERM = re.compile(r'(-?)(?:"([^"]*)"?|(\S+))')
 _READ_AT_ONCE = 65_536
-#: Of an approximate index: clusters looked into, and how many times the wanted number of vectors
-#: is compared exactly.
-_PROBES, _REFINE = 40, 10
+#: Columns of words that were asked about lately.
+_WORDS_BYTES = 512_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +59,14 @@ class PairIndex:
     ) -> None:
         self.place = place
         self.columns = {column.name: column for column in wanted.columns}
-        self.embeddings = wanted.embeddings
+        self.vectors = Vectors(place, wanted.embeddings)
         self.left_out = wanted.left_out
         self._values = values
         self._num_pairs = num_pairs
         self._numbers: dict[str, Numbers] = {}
+        self._kept_words: Recent[list[pa.Array]] = Recent(
+            _WORDS_BYTES, lambda some: sum(words.nbytes for words in some)
+        )
         self._lock = threading.Lock()
 
     @classmethod
@@ -91,7 +94,7 @@ class PairIndex:
 
     @cached_property
     def _pairs(self) -> Any:
-        return _opened(self.place, PAIRS)
+        return opened(self.place, PAIRS)
 
     @property
     def score_names(self) -> list[str]:
@@ -133,21 +136,43 @@ class PairIndex:
             return pa.chunked_array([], _EMPTY[column.kind])
         return self._pairs.to_table(columns=[column.stored])[column.stored]
 
-    def where_words(self, name: str, test: Callable[[pa.Array], pa.Array]) -> Bools:
-        """Return which pairs pass a test of a column of words, read through in portions.
+    def where_words(
+        self, name: str, test: Callable[[pa.Array], pa.Array], *, lower: bool = False
+    ) -> Bools:
+        """Return which pairs pass a test of a column of words.
 
         Args:
             name: the column.
             test: from strings to flags; a null flag is no.
+            lower: give the test lower-case strings.
         """
-        stored = self.column(name).stored
-        if self._pairs is None:
-            return np.zeros(0, bool)
         found = [
-            pc.fill_null(test(batch[stored]), False).to_numpy(zero_copy_only=False)
-            for batch in self._pairs.to_batches(columns=[stored], batch_size=_READ_AT_ONCE)
+            pc.fill_null(test(words), False).to_numpy(zero_copy_only=False)
+            for words in self._words(self.column(name).stored, lower=lower)
         ]
         return np.concatenate([np.zeros(0, bool), *found])
+
+    def _words(self, stored: str, *, lower: bool) -> Iterator[pa.Array]:
+        """Yield a column in portions, kept in memory unless it is too large for that."""
+        kept = self._kept_words.find((stored, lower))
+        if kept is not None:
+            yield from kept
+            return
+        seen: list[pa.Array] = []
+        num_bytes = 0
+        batches = (
+            []
+            if self._pairs is None
+            else self._pairs.to_batches(columns=[stored], batch_size=_READ_AT_ONCE)
+        )
+        for batch in batches:
+            words = pc.utf8_lower(batch[stored]) if lower else batch[stored]
+            yield words
+            num_bytes += words.nbytes
+            if num_bytes <= _WORDS_BYTES:
+                seen.append(words)
+        if num_bytes <= _WORDS_BYTES:
+            self._kept_words.get((stored, lower), lambda: seen)
 
     @cached_property
     def images(self) -> Places:
@@ -207,90 +232,17 @@ class PairIndex:
         Raises:
             StoreError: only words that must not occur.
         """
-        from lance.query import BooleanQuery, MatchQuery, Occur, PhraseQuery
-        from lance.query import FullTextOperator as Operator
-
-        terms: list[Any] = []
-        for no, phrase, word in _TERM.findall(words):
-            query = (
-                PhraseQuery(phrase, "text")
-                if phrase
-                else MatchQuery(word, "text", operator=Operator.AND)
-            )
-            if phrase or word:
-                terms.append((Occur.MUST_NOT if no else Occur.MUST, query))
-        if self._pairs is None or not terms:
+        query = full_text_query(words, "text")
+        if self._pairs is None or query is None:
             return np.zeros(0, np.int64), np.zeros(0)
-        if all(occur is Occur.MUST_NOT for occur, _ in terms):
-            raise StoreError(f"{words!r} says only what must not occur: add a word to look for")
         found = self._pairs.to_table(
             columns=["_score"],
-            full_text_query=BooleanQuery(terms),
+            full_text_query=query,
             with_row_address=True,
             limit=len(self),
         )
         relevance = found["_score"].to_numpy().astype(np.float64)
         return self._places(found["_rowaddr"].to_numpy()), relevance
-
-    def nearest(
-        self, vector: NDArray[np.float32], count: int, embedding: str | None = None
-    ) -> tuple[Places, Floats]:
-        """Return the images whose embeddings are nearest to a vector, the nearest first.
-
-        Args:
-            vector: float32 [E], unit norm.
-            count: how many images.
-            embedding: which column of embeddings; the first when not given.
-
-        Returns:
-            Images as ``images`` has them, and their cosines with the vector.
-
-        Raises:
-            StoreError: the run has no such embeddings.
-        """
-        dataset = self._vectors(embedding)
-        if dataset is None or not dataset.count_rows():
-            return np.zeros(0, np.int64), np.zeros(0)
-        kind = dataset.schema.field(VECTOR).type.value_type.to_pandas_dtype()
-        query = {
-            **{"column": VECTOR, "q": vector.astype(kind), "k": count, "metric": "cosine"},
-            **({"nprobes": _PROBES, "refine_factor": _REFINE} if dataset.has_index else {}),
-        }
-        found = dataset.to_table(columns=["partition", "row", "_distance"], nearest=query)
-        keys = [found[name].to_numpy().astype(np.int64) for name in ("partition", "row")]
-        return keys[0] << 32 | keys[1], 1 - found["_distance"].to_numpy().astype(np.float64)
-
-    def embedding_of(
-        self, partition: int, row: int, embedding: str | None = None
-    ) -> NDArray[np.float32] | None:
-        """Return the embedding of an image, float32 [E]; None where it has none."""
-        dataset = self._vectors(embedding)
-        if dataset is None:
-            return None
-        where = f"partition = {int(partition)} AND row = {int(row)}"
-        found = dataset.to_table(columns=[VECTOR], filter=where)[VECTOR]
-        if not len(found):
-            return None
-        return np.asarray(found[0].as_py(), np.float32)
-
-    def check_embeddings(self) -> None:
-        """Check that there are embeddings.
-
-        Raises:
-            StoreError: there are none; the message says how to get them.
-        """
-        if not self.embeddings:
-            raise StoreError(
-                "this run has no image embeddings to search by: give its scorer 'embed: true' and "
-                "run it again (only the scorer is done again), or add one by 'curate add-score'"
-            )
-
-    def _vectors(self, embedding: str | None) -> Any:
-        self.check_embeddings()
-        name = self.embeddings[0] if embedding is None else embedding
-        if name not in self.embeddings:
-            raise StoreError(f"no embeddings {name!r}: {nearest(name, self.embeddings)}")
-        return _opened(self.place, vectors_name(self.embeddings.index(name)))
 
     def _places(self, addresses: NDArray[np.uint64]) -> Places:
         order, known = self._addresses
@@ -302,13 +254,6 @@ class PairIndex:
         found = self._pairs.to_table(columns=[], with_row_address=True)["_rowaddr"].to_numpy()
         order = np.argsort(found, kind="stable")
         return order, found[order]
-
-
-def _opened(place: Path, name: str) -> Any:
-    import lance
-
-    path = place / f"{name}.lance"
-    return lance.dataset(str(path)) if path.exists() else None
 
 
 def _numbers(column: pa.ChunkedArray) -> Numbers:

@@ -134,8 +134,15 @@ class Pairs:
             return of_numbers(condition, self.index.numbers(condition.column))
         few = self.coded(condition.column)
         if few is not None:
-            return few.where(of_words(condition))
-        return self.index.where_words(condition.column, of_words(condition))
+            return few.where(of_words(condition), lower=condition.folds)
+        return self.index.where_words(condition.column, of_words(condition), lower=condition.folds)
+
+    def warm_up(self) -> None:
+        """Read and sort what is asked about first, so that nobody waits for it."""
+        for name in self.index.score_names:
+            self._order(Query(sort=name, descending=True))
+        self.coded("source")
+        self.index.image_starts  # noqa: B018 - worked out once and kept
 
     # -- answers --------------------------------------------------------------------------------
 
@@ -173,8 +180,7 @@ class Pairs:
             keep = members[found.places]
             closeness = None if found.closeness is None else found.closeness[keep]
             return Answer(found.places[keep], closeness)
-        order = self._order(query)
-        places = np.flatnonzero(members) if order is None else order[members[order]]
+        places = self._in_order(members, query)
         if found is None or found.closeness is None:
             return Answer(places)
         by_place = np.argsort(found.places)
@@ -209,16 +215,20 @@ class Pairs:
 
         return self._vectors.get(name, gone)
 
-    def _order(self, query: Query) -> Places | None:
-        """Return all pairs in the order wanted, those without a number last."""
+    def _in_order(self, members: Bools, query: Query) -> Places:
         if not query.sort:
-            return None
+            return np.flatnonzero(members)
         if query.sort == DISTANCE:
             if query.shifted is None:
                 raise StoreError("'distance' is the distance from a threshold: move one first")
-            column = self.index.numbers(query.shifted.column)
-            away = np.where(column.known, np.abs(column.values - query.shifted.value), np.inf)
-            return np.argsort(away, kind="stable")
+            places = np.flatnonzero(members)  # all of them scored, or they would not have moved
+            values = self.index.numbers(query.shifted.column).values[places]
+            return places[np.argsort(np.abs(values - query.shifted.value))]
+        order = self._order(query)
+        return order[members[order]]
+
+    def _order(self, query: Query) -> Places:
+        """Return all pairs in the order of a column, those without a number last."""
         if query.sort != RANDOM and self.kind(query.sort) == "text":
             raise StoreError(f"{query.sort!r} holds words: sort by a column of numbers")
         return self._orders.get((query.sort, query.descending), lambda: self._sorted(query))
@@ -227,10 +237,13 @@ class Pairs:
         if query.sort == RANDOM:
             return np.argsort(_scattered(self.index.images, self._text_indices()), kind="stable")
         column = self.index.numbers(query.sort)
+        if query.descending:
+            ascending = self._order(Query(sort=query.sort))
+            known = column.known[ascending]
+            return np.concatenate([ascending[known][::-1], ascending[~known]])
         order = np.argsort(column.values, kind="stable")
         known = column.known[order]
-        inside = order[known]
-        return np.concatenate([inside[::-1] if query.descending else inside, order[~known]])
+        return np.concatenate([order[known], order[~known]])
 
     def _text_indices(self) -> Places:
         return np.asarray(self.index.numbers("text_index").values, np.int64)

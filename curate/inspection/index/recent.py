@@ -46,6 +46,11 @@ class Recent(Generic[Value]):
                     self._bytes -= self._size(oldest)
         return value
 
+    def find(self, key: Hashable) -> Value | None:
+        """Return the value of a key; None where it is not kept."""
+        with self._lock:
+            return self._held.get(key)
+
     @property
     def num_bytes(self) -> int:
         """Bytes of what is kept."""

@@ -45,7 +45,7 @@ class Search:
 
     @cached_property
     def _encoder(self) -> Encoder:
-        return Encoder(self._table, self.index.embeddings[0])
+        return Encoder(self._table, str(self.index.vectors.name))
 
     def by_words(self, words: str) -> tuple[Places, Floats]:
         """Return pairs whose text has the words, and their relevance; see ``with_words``."""
@@ -62,7 +62,7 @@ class Search:
             StoreError: the run has no embeddings.
             ModelError: the scorer that made them cannot be had, or reads no texts alone.
         """
-        self.index.check_embeddings()
+        self.index.vectors.check()
         return self.like_vector(self._encoder.words(words), count)
 
     def by_picture(self, picture: bytes, count: int) -> tuple[Places, Floats]:
@@ -77,7 +77,7 @@ class Search:
 
     def vector_of(self, picture: bytes) -> Vector:
         """Return the vector of an encoded picture; raises like ``by_picture``."""
-        self.index.check_embeddings()
+        self.index.vectors.check()
         return self._encoder.picture(picture)
 
     def like_image(self, partition: int, row: int, count: int) -> tuple[Places, Floats]:
@@ -86,7 +86,7 @@ class Search:
         Raises:
             StoreError: the run has no embeddings, or this image has none.
         """
-        vector = self.index.embedding_of(partition, row)
+        vector = self.index.vectors.of_image(partition << 32 | row)
         if vector is None:
             raise StoreError(f"the image {partition}:{row} has no embedding")
         return self.like_vector(vector, count)
@@ -97,7 +97,7 @@ class Search:
         Raises:
             StoreError: the run has no embeddings, no such uid, or this image has none.
         """
-        self.index.check_embeddings()
+        self.index.vectors.check()
         found = np.flatnonzero(self.index.where_words("uid", lambda uids: pc.equal(uids, uid)))
         if not len(found):
             raise StoreError(f"no text of the run has the uid {uid!r}, and there is no such file")
@@ -106,7 +106,7 @@ class Search:
 
     def like_vector(self, vector: Vector, count: int) -> tuple[Places, Floats]:
         """Return the pairs of the images nearest to a vector, and their cosines."""
-        images, cosines = self.index.nearest(vector, count)
+        images, cosines = self.index.vectors.nearest(vector, count)
         places, owner = self.index.of_images(images)
         return places, cosines[owner]
 

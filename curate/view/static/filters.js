@@ -47,7 +47,7 @@ function fitValue() {
   byId("filter-value-row").hidden = operator === "missing" || operator === "present";
   choice.hidden = !choose;
   input.hidden = choose;
-  document.querySelector('label[for="filter-value"]').hidden = choose;
+  byId("filter-value-label").htmlFor = choose ? choice.id : input.id;
   input.type = column.kind === "number" ? "number" : "text";
   input.step = "any";
   if (choose) options(choice, values.map((value) => [value, value]));

@@ -120,7 +120,15 @@ function marks(pair) {
 
 // --- marking
 
-export async function mark(pair, good) {
+let saved = Promise.resolve();
+
+// One after the other, in the order of the keys, however fast they come.
+function mark(pair, good) {
+  saved = saved.then(() => save(pair, good));
+  return saved;
+}
+
+async function save(pair, good) {
   if (pair.text === null) return;
   const said = await post("/api/mark", { place: pair.place, good }).catch(failed);
   if (!said) return;
@@ -136,6 +144,7 @@ export async function mark(pair, good) {
 }
 
 async function undo() {
+  await saved;
   const said = await post("/api/undo", {}).catch(failed);
   if (!said) return;
   sayMarks(said.marks);
@@ -167,7 +176,7 @@ function perRow() {
   return next < 0 ? all.length : next;
 }
 
-async function pressed(event) {
+function pressed(event) {
   const article = event.target.closest("article");
   if (!article || event.ctrlKey || event.metaKey || event.altKey) return;
   const at = Number(article.dataset.at);
@@ -175,7 +184,7 @@ async function pressed(event) {
   const good = { g: true, b: false, u: null }[event.key];
   if (go !== undefined) focusOn(at + go);
   else if (good !== undefined) {
-    await mark(shown[at], good);
+    mark(shown[at], good);
     if (event.key !== "u") focusOn(at + 1);
   } else if (event.key === "Enter" && event.target === article) open(shown[at]);
   else if (event.key === "n") turn(1);

@@ -110,7 +110,11 @@ def test_a_kill_leaves_nothing_to_repair(tmp_path: Path, place: str) -> None:
     index = PairIndex.open(table)
     assert texts(index) == texts_of(table)
     assert index.with_words("house")[0].tolist() == [5]
-    assert index.nearest(np.array([1, 0, 0, 0], np.float32), 9)[0].tolist() == [0, 1, 2 << 32]
+    assert index.vectors.nearest(np.array([1, 0, 0, 0], np.float32), 9)[0].tolist() == [
+        0,
+        1,
+        2 << 32,
+    ]
 
 
 def test_another_table_gets_another_index_and_the_old_one_goes(tmp_path: Path) -> None:

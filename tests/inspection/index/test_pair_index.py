@@ -8,7 +8,7 @@ import pytest
 
 from curate.core.columns import embedding
 from curate.core.errors import StoreError
-from curate.inspection.index import build
+from curate.inspection.index import build, pair_index
 from curate.inspection.index.pair_index import PairIndex
 from tests.core.tables import Row, Text, commit_table
 from tests.inspection.index.material import made
@@ -66,6 +66,18 @@ def test_columns_of_words_are_read_through(index: PairIndex) -> None:
     assert found.tolist() == [False, False, False, True, False, False]
 
 
+def test_a_column_too_large_to_keep_is_read_through(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pair_index, "_WORDS_BYTES", 10)
+    index = PairIndex.open(made(tmp_path))
+    for _ in range(2):
+        found = index.where_words("text", lambda texts: pc.match_substring(texts, "dog"))
+        assert found.tolist() == [True, True, True, False, False, True]
+        found = index.where_words("text", lambda words: pc.starts_with(words, "a"), lower=True)
+        assert found.tolist() == [True, False, False, True, False, False]
+
+
 def test_the_pairs_of_images(index: PairIndex) -> None:
     places, owner = index.of_images(np.array([2 << 32, 77, 0]))
     assert (places.tolist(), owner.tolist()) == ([3, 4, 0, 1], [0, 0, 2, 2])
@@ -73,19 +85,19 @@ def test_the_pairs_of_images(index: PairIndex) -> None:
 
 
 def test_the_nearest_images(index: PairIndex) -> None:
-    images, cosines = index.nearest(np.array([1, 0, 0, 0], np.float32), 2)
+    images, cosines = index.vectors.nearest(np.array([1, 0, 0, 0], np.float32), 2)
     assert images.tolist() == [0, 1]
     np.testing.assert_allclose(cosines, [1, 0.8], atol=2e-3)
-    found = index.embedding_of(0, 1)
+    found = index.vectors.of_image(1)
     assert found is not None
     np.testing.assert_allclose(found, [0.8, 0.6, 0, 0], atol=1e-3)
-    assert index.embedding_of(2, 1) is None
+    assert index.vectors.of_image(2 << 32 | 1) is None
 
 
 def test_no_embeddings_and_how_to_get_them(tmp_path: Path) -> None:
     index = PairIndex.open(commit_table(tmp_path, [[Row([Text()])]]))
     with pytest.raises(StoreError, match="give its scorer 'embed: true'"):
-        index.nearest(np.zeros(4, np.float32), 1)
+        index.vectors.nearest(np.zeros(4, np.float32), 1)
 
 
 def test_many_vectors_are_found_by_an_approximate_index(
@@ -97,7 +109,7 @@ def test_many_vectors_are_found_by_an_approximate_index(
     rows = [Row([Text(f"{n}")], extra={"x_embed": vector}) for n, vector in enumerate(vectors)]
     index = PairIndex.open(commit_table(tmp_path, [rows], extra=[embedding("x_embed", 16)]))
     exact = np.argsort(-(vectors.astype(np.float32) @ vectors[7].astype(np.float32)))[:10]
-    images, cosines = index.nearest(vectors[7].astype(np.float32), 10)
+    images, cosines = index.vectors.nearest(vectors[7].astype(np.float32), 10)
     assert images[0] == 7
     assert len({*images.tolist()} & {*exact.tolist()}) >= 9
     np.testing.assert_allclose(cosines[0], 1, atol=2e-3)

@@ -56,6 +56,8 @@ def places(pairs: Pairs, *conditions: tuple[Any, ...], **settings: Any) -> list[
         (("text", "contains", "DOG"), [0, 1, 2, 5]),
         (("text", "lacks", "dog"), [3, 4]),
         (("text", "begins", "a "), [0, 3]),
+        (("text", "contains", "CAFÉ"), [4]),
+        (("source", "begins", "SYN"), [1]),
         (("text", "contains", "<script>alert('x')"), [2]),
         (("text", "=", "a cat"), [3]),
         (("url", "contains", "host1"), [2, 5]),
@@ -136,6 +138,12 @@ def test_likeness(pairs: Pairs) -> None:
         places(pairs, near=Near(picture="yours"))
     with pytest.raises(StoreError, match="the image 2:2 has no embedding"):
         places(pairs, near=Near(image=(2, 2)))
+
+
+def test_warming_up_changes_no_answer(pairs: Pairs) -> None:
+    before = places(pairs, sort="x_itm", descending=True)
+    pairs.warm_up()
+    assert places(pairs, ("text", "present"), sort="x_itm", descending=True) == before
 
 
 def test_what_changes_side(pairs: Pairs) -> None:
