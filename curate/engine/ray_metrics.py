@@ -10,7 +10,7 @@ from curate.core.meters import METERS, Meter
 
 
 class RayMeters:
-    """Gives figures to Ray, with the run's name on each; about a microsecond a figure.
+    """Gives figures to Ray, with the run's name on each; some thirty of them a commit.
 
     Ray passes them on every ten seconds (``RAY_metrics_report_interval_ms``) and when a process
     ends in order; one that is killed takes what it had not passed on with it. So these are for
