@@ -58,8 +58,8 @@ def trained(
         if not same_json(read_json_if_there(folder / _MAKING), made_from):
             remove_tree(folder)
             write_json(folder / _MAKING, made_from)
-        finished = folder / _RESULT  # the last that a training writes
-        if not finished.exists():
+        finished = folder / _RESULT
+        if not (finished.exists() and (folder / "model").exists()):
             remove_tree(folder / "model")
             reporter.step_done("pretrain", f"{config.name}: {said}" if said else config.name)
             train(config, folder, source, reporter.say)

@@ -36,7 +36,9 @@ def train(
         pretrain(recipe, output, source, echo)
         return
     from curate.engine.ray_train import run_workers
+    from curate.pretrain.trainer import check_new
 
+    check_new(output)
     work = functools.partial(_work, recipe, output.absolute(), source)
     run_workers(work, recipe.workers, folder=output.absolute(), device=recipe.device, echo=echo)
 
@@ -52,4 +54,6 @@ def _work(
     from curate.pretrain.trainer import pretrain
     from curate.pretrain.world import World
 
+    if (output / "model").exists():
+        return  # done, and started again since a worker was lost after that
     pretrain(recipe, output, source, echo, world=World.joined(), asked=asked)

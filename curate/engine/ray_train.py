@@ -13,6 +13,7 @@ import threading
 import time
 import traceback
 import uuid
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -134,9 +135,13 @@ def _gpus_for(workers: WorkersConfig, device: str) -> bool:
 
 
 def _trainer(job: _Job, workers: WorkersConfig, *, use_gpu: bool, storage: Path) -> Any:
+    from ray.data import DataContext
     from ray.train import FailureConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchConfig, TorchTrainer
 
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Ray's own use of what it has deprecated
+        DataContext.get_current()
     takes = {"CPU": workers.num_cpus} | ({"GPU": workers.num_gpus} if use_gpu else {})
     unseen = {} if use_gpu else {"CUDA_VISIBLE_DEVICES": ""}
     return TorchTrainer(

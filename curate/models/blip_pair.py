@@ -140,6 +140,8 @@ class BlipPair(CaptionWriter, PreTrainedModel):  # type: ignore[misc]
     main_input_name = "pixels_ICHW"
     _supports_sdpa = True
     remembers: ClassVar[bool] = False
+    #: Layers that are also entered by their parts, as ``decode_logits`` does.
+    entered_by_parts: ClassVar[tuple[str, ...]] = ("text_encoder.encoder.layer",)
 
     def __init__(self, config: BlipPairConfig) -> None:
         super().__init__(config)

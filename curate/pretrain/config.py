@@ -176,6 +176,8 @@ class PretrainConfig(FrozenConfig):
                 f"a batch of {self.batch_size} cut into {self.accumulate} has parts with less than "
                 f"a pair for each of {self.workers.count} workers: take fewer workers or parts"
             )
+        if self.workers.shard and self.precision == "fp16":
+            raise ValueError("'workers.shard' goes with bf16 or fp32: fp16's scaled losses do not")
         return self
 
     def on_cluster(self, address: str | None) -> PretrainConfig:

@@ -12,7 +12,7 @@ from pathlib import Path
 from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any
 
-from curate.core.atomic import damaged, write_whole
+from curate.core.atomic import TEMPORARY_SUFFIX, damaged, remove_tree, write_whole
 from curate.core.errors import StoreError
 from curate.pretrain.config import PretrainConfig
 from curate.pretrain.data import PairSource
@@ -74,6 +74,16 @@ def read_state(folder: Path, wanted: dict[str, Any]) -> dict[str, Any] | None:
             "give the same recipe and data to go on, give another folder, or remove it"
         )
     return state
+
+
+def sweep(folder: Path) -> None:
+    """Remove what a killed training left half-written."""
+    for name in (FILE, "model", "transformers"):
+        for path in folder.glob(f".{name}.*{TEMPORARY_SUFFIX}"):
+            if path.is_dir():
+                remove_tree(path)
+            else:
+                path.unlink()
 
 
 def remove_state(folder: Path) -> None:

@@ -73,6 +73,10 @@ class Stepper:
         self.teacher = Teacher(model, recipe.teacher) if recipe.teacher else None
         self.queues = Queues(recipe.queue, model.device) if recipe.queue else None
         self.scaler = build_scaler(model.device, recipe.precision)
+        if recipe.workers.shard:
+            from curate.pretrain.sharding import shard
+
+            shard(model, optimizer, self.teacher.model if self.teacher else None, self.world)
 
     def take(self, step: Step, loaded: Tensor, kept: list[bool]) -> dict[str, Tensor]:
         """Train on a batch; with several workers, each on its share of it.
@@ -194,12 +198,13 @@ class Stepper:
         scaled.backward()  # type: ignore[no-untyped-call]
 
     def _update(self) -> Tensor:
-        import torch
+        if not self.world.alone:
+            from curate.pretrain.sharding import is_shared
 
-        self.world.sum_gradients(self.model.parameters())
+            self.world.sum_gradients(p for p in self.model.parameters() if not is_shared(p))
         if self.scaler is not None:
             self.scaler.unscale_(self.optimizer)
-        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.optim.clip)
+        norm = self._clip()
         if self.scaler is not None:
             self.scaler.step(self.optimizer)
             self.scaler.update()
@@ -209,6 +214,17 @@ class Stepper:
         if self.teacher is not None:
             self.teacher.follow(self.model)
         return norm
+
+    def _clip(self) -> Tensor:
+        """Shorten the gradient to the recipe's norm; returns its norm before."""
+        import torch
+
+        parameters, longest = self.model.parameters(), self.recipe.optim.clip
+        if not self.recipe.workers.shard:
+            return torch.nn.utils.clip_grad_norm_(parameters, longest)
+        from curate.pretrain.sharding import clip_gradients
+
+        return clip_gradients(parameters, longest, self.world)
 
     def _remember(self, seen: list[Forward]) -> None:
         """Put the batch into the queues, as the teacher saw it before the update."""
@@ -222,22 +238,31 @@ class Stepper:
             )
 
     def state_dict(self) -> dict[str, Any]:
-        """Return everything a step changes."""
-        return {
+        """Return everything a step changes, whole; every worker calls it.
+
+        The first worker alone gets it, the others get nothing.
+        """
+        from curate.pretrain.sharding import whole
+
+        state = {
             "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
             **{name: part.state_dict() for name, part in self._held().items()},
         }
+        return whole(state, keep=self.world.first) or {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from ``state_dict``."""
-        self.model.load_state_dict(state["model"])
+        """Go on from ``state_dict``, which every worker has read."""
+        from curate.pretrain.sharding import load_model, load_optimizer
+
+        load_model(self.model, state["model"])
+        load_optimizer(self.optimizer, state["optimizer"])
         for name, part in self._held().items():
             part.load_state_dict(state[name])
 
     def _held(self) -> dict[str, Any]:
         held: dict[str, Any] = {
-            **{"optimizer": self.optimizer, "teacher": self.teacher},
-            **{"queues": self.queues, "scaler": self.scaler},
+            **{"teacher": self.teacher, "queues": self.queues, "scaler": self.scaler},
         }
         return {name: part for name, part in held.items() if part is not None}
 

@@ -30,16 +30,22 @@ class Teacher:
         for parameter in self.model.parameters():
             parameter.requires_grad_(False)
         self.model.eval()
-        followed = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
-        self._followed = [p for name, p in self.model.named_parameters() if name in followed]
+        self._names = {name for name, p in model.named_parameters() if p.requires_grad}
+
+    @property
+    def _followed(self) -> list[Tensor]:
+        return [p for name, p in self.model.named_parameters() if name in self._names]
 
     def follow(self, model: PairModel) -> None:
         """Move towards the model by a step: ``momentum`` of the teacher is left."""
         import torch
 
+        from curate.pretrain.sharding import local
+
         with torch.no_grad():
-            theirs = [parameter for parameter in model.parameters() if parameter.requires_grad]
-            torch._foreach_lerp_(self._followed, theirs, 1 - self.config.momentum)
+            ours = [local(p) for p in self._followed]
+            theirs = [local(p) for p in model.parameters() if p.requires_grad]
+            torch._foreach_lerp_(ours, theirs, 1 - self.config.momentum)
 
     def alpha(self, epochs_done: float) -> float:
         """Return the weight of the teacher's opinion after so many epochs, parts of one counted."""
@@ -52,5 +58,7 @@ class Teacher:
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
         """Take over what ``state_dict`` returned."""
+        from curate.pretrain.sharding import like
+
         for place, weight in enumerate(self._followed):
-            weight.copy_(state[str(place)])
+            weight.copy_(like(weight, state[str(place)]))

@@ -24,7 +24,7 @@ from curate.pretrain.data import PairSource, open_tables
 from curate.pretrain.precision import pick_device
 from curate.pretrain.progress import TrainingProgress
 from curate.pretrain.start import start_model
-from curate.pretrain.state import made_of, read_state, remove_state
+from curate.pretrain.state import made_of, read_state, remove_state, sweep
 from curate.pretrain.training_loop import Echo, Trainer
 from curate.pretrain.world import World
 
@@ -118,6 +118,15 @@ def _check(recipe: PretrainConfig, output: Path, source: PairSource | None, worl
         said = f"{recipe.workers.count} workers are wanted and {world.size} here: start them first"
         hint = "'curate pretrain' and curate.training.train start them"
         raise RecipeError(recipe.name, [Problem(said, key="workers.count", hint=hint)])
+    check_new(output)
+
+
+def check_new(output: Path) -> None:
+    """Check that a folder holds no model yet.
+
+    Raises:
+        StoreError: it does.
+    """
     if (output / "model").exists():
         raise StoreError(f"{output / 'model'} is there already: remove it, or give another folder")
 
@@ -134,6 +143,7 @@ def _check_shared(world: World, output: Path, state: Mapping[str, Any] | None) -
 def _prepare(recipe: PretrainConfig, output: Path, *, anew: bool) -> None:
     with storage_errors(output):
         output.mkdir(parents=True, exist_ok=True)
+        sweep(output)
         plain = yaml.safe_dump(recipe.model_dump(mode="json", by_alias=True), sort_keys=False)
         (output / "recipe.yaml").write_text(plain, encoding="utf-8")
         if anew:
@@ -151,11 +161,13 @@ def _silent(line: str) -> None:
 def _write_result(
     recipe: PretrainConfig, trainer: Trainer, output: Path, losses: dict[str, float], echo: Echo
 ) -> PretrainResult:
-    model, tokenizer = trainer.started.model, trainer.started.tokenizer
+    from curate.pretrain.sharding import put_together
+
+    model = put_together(trainer.started.model, keep=trainer.world.first)
+    tokenizer = trainer.started.tokenizer
     exports: dict[str, Path] = {}
     if trainer.world.first:
         exports = export_checkpoints(output / "transformers", recipe.architecture, model, tokenizer)
-        save_checkpoint(output / "model", model, tokenizer, dtype=recipe.save_dtype)
     result = PretrainResult(
         output / "model",
         exports,
@@ -169,6 +181,8 @@ def _write_result(
     if trainer.world.first:
         said = {k: _plain(v) for k, v in dataclasses.asdict(result).items()}
         write_json(output / "result.json", said)
+        # last, as it says that all is there
+        save_checkpoint(output / "model", model, tokenizer, dtype=recipe.save_dtype)
         remove_state(output)
     echo(f"model written to {result.model}")
     return result

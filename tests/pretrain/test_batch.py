@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 
 import torch
 
 from curate.core.pairs import ListSource, Pair
 from curate.pretrain.batch import TextBatch, epoch_batches, num_batches
 from curate.pretrain.mixing import Sample
+from curate.pretrain.shares import Shares
+from curate.pretrain.world import World
 from tests.models.med_models import med_tokenizer
 
 
@@ -92,3 +95,42 @@ def test_an_epoch_is_taken_up_at_any_batch() -> None:
     assert len(whole) == num_batches(133, 8)
     for skip in range(len(whole) + 1):
         assert [batch.indices for batch in epoch(133, skip=skip)] == whole[skip:]
+
+
+class Watched(ListSource):
+    """Notes whose pictures are read."""
+
+    read_numbers: list[int]
+
+    def read(self, indices: Sequence[int]) -> list[Pair]:
+        self.read_numbers += indices
+        return super().read(indices)
+
+    def read_texts(self, indices: Sequence[int]) -> list[Pair]:
+        return super().read(indices)
+
+
+def test_each_worker_reads_its_own_pictures_alone() -> None:
+    whole = epoch(29, size=8)
+    found: list[list[int]] = []
+    for rank in range(3):
+        pairs = [
+            Pair(one.uid, str(n).encode(), one.texts) for n, one in enumerate(source(29).pairs)
+        ]
+        watched = Watched(pairs)
+        watched.read_numbers = []
+        batches = epoch_batches(
+            *(watched, [Sample(n, None) for n in range(29)], med_tokenizer()),
+            batch_size=8,
+            max_tokens=10,
+            seed=0,
+            epoch=0,
+            own_rows=Shares(World(rank, 3), 2).own_rows,
+        )
+        for batch, one in zip(batches, whole, strict=True):
+            assert batch.indices == one.indices
+            assert torch.equal(batch.ids_BL, one.ids_BL)
+            assert [int(body) for body in batch.bodies] == batch.own_indices
+        found.append(watched.read_numbers)
+    assert sorted(number for numbers in found for number in numbers) == list(range(29))
+    assert max(map(len, found)) - min(map(len, found)) <= 8  # a pair a part of each of four batches

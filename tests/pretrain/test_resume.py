@@ -121,9 +121,12 @@ def test_killed_at_any_moment_it_ends_with_the_same_weights(tmp_path: Path) -> N
                 assert child.poll() is None, "finished before it was killed"
                 time.sleep(0.003)
             child.send_signal(signal.SIGKILL)
+    (cut / ".state.pt.1234.tmp").write_bytes(b"half")
+    (cut / ".model.1234.tmp").mkdir()
     train(cut)
     assert same(tmp_path / "whole", cut)
     assert losses(tmp_path / "whole") == losses(cut)
+    assert not list(cut.glob(".*"))
 
 
 def test_another_mixing_goes_on_too(tmp_path: Path) -> None:

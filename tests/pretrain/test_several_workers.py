@@ -11,6 +11,7 @@ from safetensors.torch import load_file
 
 from curate.core.families import kinds
 from curate.core.pairs import ListSource, Pair
+from curate.core.workers import WorkersConfig
 from curate.pretrain.config import PretrainConfig
 from curate.pretrain.trainer import pretrain
 from curate.pretrain.world import World
@@ -79,19 +80,18 @@ def cases() -> dict[str, PretrainConfig]:
     return made
 
 
-def train_all(world: World, folder: Path, names: list[str]) -> None:
+def train_all(world: World, folder: Path, names: list[str], shard: bool = False) -> None:
     """Train every case, as one of some workers."""
     for name in names:
-        made = cases()[name]
-        workers = made.workers.model_copy(update={"count": world.size})
-        made = made.model_copy(update={"workers": workers})
+        workers = WorkersConfig(count=world.size, shard=shard)
+        made = cases()[name].model_copy(update={"workers": workers})
         pretrain(made, folder / name, pairs(), lambda line: None, world=world)
 
 
-def assert_same(alone: Path, several: Path) -> None:
+def assert_same(alone: Path, several: Path, *, steps: int = 8) -> None:
     """Compare losses and gradient norms of every step, and the weights at the end."""
     ours, theirs = losses(alone), losses(several)
-    assert len(ours) == 8
+    assert len(ours) == steps
     for one, other in zip(ours, theirs, strict=True):
         assert other == pytest.approx(one, abs=1e-5, rel=1e-5)
     first, second = (load_file(f / "model" / "model.safetensors") for f in (alone, several))
@@ -117,12 +117,56 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+class After:
+    """Asks a training to stop after so many steps."""
+
+    def __init__(self, steps: int) -> None:
+        self.left = steps
+
+    def __call__(self) -> bool:
+        self.left -= 1
+        return self.left <= 0
+
+
+def stop_after(world: World, folder: Path, name: str, steps: int, shard: bool) -> None:
+    """Train some steps of a case, as one of some workers."""
+    workers = WorkersConfig(count=world.size, shard=shard)
+    made = cases()[name].model_copy(update={"workers": workers})
+    with pytest.raises(KeyboardInterrupt):
+        pretrain(made, folder / name, pairs(), lambda line: None, world=world, asked=After(steps))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["everything", "blip"])
+def test_a_training_goes_on_with_any_number_of_workers(
+    name: str, alone: Path, tmp_path: Path
+) -> None:
+    together(2, stop_after, tmp_path, name, 2, True)
+    stop_after(World(), tmp_path, name, 1, False)
+    together(3, stop_after, tmp_path, name, 2, False)
+    together(2, train_all, tmp_path, [name], True)
+    assert_same(alone / name, tmp_path / name)
+
+
 @pytest.fixture(scope="module", params=[2, 3])
 def several(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Three workers of a part of two pairs leave one with none."""
     folder = tmp_path_factory.mktemp("several")
     together(request.param, train_all, folder, list(cases()))
     return folder
+
+
+@pytest.fixture(scope="module")
+def sharded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("sharded")
+    together(2, train_all, folder, list(cases()), True)
+    return folder
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", list(cases()))
+def test_layers_that_are_shared_out_learn_the_same(name: str, alone: Path, sharded: Path) -> None:
+    assert_same(alone / name, sharded / name)
 
 
 @pytest.mark.slow
