@@ -71,7 +71,7 @@ def _contents(root: Path) -> dict[str, pa.Table]:
     return {
         "rows": whole_table(root),
         "ledger": pa.concat_tables([none, *table.store.ledger(table.nodes)]),
-        "canaries": pa.concat_tables(canaries) if canaries else none,
+        "canaries": pa.concat_tables(canaries or [none], promote_options="default"),
         "decisions": pa.concat_tables(
             Selection.open(root, "default").decisions(number) for number in table.partitions
         ),
@@ -81,7 +81,7 @@ def _contents(root: Path) -> dict[str, pa.Table]:
 def _without(table: pa.Table, gone: set[tuple[int, int]]) -> list[dict[str, Any]]:
     kept = [row for row in table.to_pylist() if (row["partition"], row["row"]) not in gone]
     kept = [row for row in kept if (row["partition"], row.get("text_row", -1)) not in gone]
-    return sorted(kept, key=lambda row: (row["partition"], row["row"], row.get("text_index", 0)))
+    return sorted(kept, key=lambda row: (row["partition"], row["row"], repr(row)))
 
 
 _PHASES = (Phase.explicit, Phase.reuse, Phase.generate)
@@ -320,6 +320,31 @@ def test_nothing_is_left_and_nothing_comes_back(town: Town) -> None:
     refused = curate("run", town.recipe, "--retry", "forgotten")
     assert refused.exit_code == 2
     assert "is not taken up again" in refused.stderr
+
+
+def test_folders_of_earlier_recipes_are_searched_too(town: Town) -> None:
+    other = ("--set", "stages[1].resize=64", "--set", "stages[1].resize_mode=border")
+    town.run(*other)
+    pictures = whole_table(town.root)["image"].to_pylist()
+    town.run()
+    uid = town.uid(5)
+    wanted = town.root / "passes/1"
+    assert len(list(wanted.glob("leg-0-*"))) == 2
+    assert curate("forget", town.root, "--uid", uid).exit_code == 0
+    assert town.found(5, uid) == []
+    town.site.asked.clear()
+    result = town.run(*other)
+    assert not town.site.asked  # the other download is still there
+    assert result["kept"] == len(pictures) - 1
+    assert result["selection"]["texts"] == len(pictures) - 1
+    assert whole_table(town.root)["image"].to_pylist() == [
+        picture for number, picture in zip(_kept(town), pictures, strict=True) if number != 5
+    ]
+    assert town.found(5, uid) == []
+
+
+def _kept(town: Town) -> list[int]:
+    return sorted(town.kept)
 
 
 def test_a_dry_run_changes_nothing(town: Town) -> None:

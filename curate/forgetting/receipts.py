@@ -131,11 +131,9 @@ class Reckoning:
         """Return the number of texts of the rows that a leg has let pass; None: it is unknown."""
         store = self._store
         if step.before is not None:
-            nodes = [*step.before, step.node] if step.node not in step.before else step.before
-            if step.node.folder.startswith("added/"):
-                nodes = list(step.before)
-            rows = store.read(nodes, number, ["texts"])
-            return _by_row(rows, "texts")
+            beside = step.node.folder.startswith("added/")
+            nodes = step.before if beside else (*step.before, step.node)
+            return _by_row(store.read(nodes, number, ["texts"]), "texts")
         part = read_parquet_if_there(store.part(step.node, number), remove=store.root)
         if part is None:
             return {}

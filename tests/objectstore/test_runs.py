@@ -215,3 +215,23 @@ def test_another_runs_folder_is_left_alone(tmp_path: Path, place: str) -> None:
     refused = curate("run", path)
     assert refused.exit_code == 2
     assert "is not empty and holds no run (it has 'mine.txt')" in refused.stderr
+
+
+def test_a_score_is_added_and_rows_are_forgotten(tmp_path: Path, place: str) -> None:
+    picture_folder(tmp_path / "pictures", [f"picture no. {number} of all" for number in range(8)])
+    changes = {"sinks": [{"kind": "lance"}], "export": [{"kind": "parquet"}]}
+    path = write_recipe(tmp_path / "r.yaml", folder_recipe(tmp_path, **changes))
+    second = ("--kind", "letters", "--set", "as=second")
+    for where in (str(tmp_path / "run"), place):
+        assert curate("run", path, "--output", where).exit_code == 0
+        assert curate("add-score", where, *second).exit_code == 0
+        said = curate("forget", where, "--url", "005.jpg", "--why", "asked to", "--json")
+        assert said.exit_code == 0, said.output
+        (report,) = json.loads(said.stdout)["forgotten"]
+        assert (report["rows"], report["proof"]["left"]) == (1, {})
+        assert report["proof"]["files_searched"] > 20
+    found = contents(place)
+    assert "005.jpg" not in found["rows"]["path"].to_pylist()
+    assert found["lance"]["second_itm"].null_count == 0
+    assert differences(found, contents(tmp_path / "run")) == []
+    assert json.loads(curate("run", path, "--output", place, "--json").stdout)["nothing_to_do"]
