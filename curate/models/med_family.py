@@ -147,10 +147,8 @@ class _Seen:
     tokens: torch.Tensor
 
 
-class MedScorer(LoadedMed, PairScorer[_Seen, torch.Tensor]):
-    """Scores texts with a MED checkpoint: ITC and ITM."""
-
-    gives = ("itc", "itm")
+class LoadedReader(LoadedMed):
+    """A loaded checkpoint that embeds texts for a :class:`PairScorer`."""
 
     def __init__(
         self,
@@ -179,12 +177,21 @@ class MedScorer(LoadedMed, PairScorer[_Seen, torch.Tensor]):
             texts_per_batch=texts_per_batch,
         )
 
+    def _read(self, batch: TextBatch) -> torch.Tensor:
+        return self.model.encode_texts(batch.ids, batch.mask).float()
+
+    def _text_embeds(self, read: torch.Tensor) -> torch.Tensor:
+        return read
+
+
+class MedScorer(LoadedReader, PairScorer[_Seen, torch.Tensor]):
+    """Scores texts with a MED checkpoint: ITC and ITM."""
+
+    gives = ("itc", "itm")
+
     def _see(self, images: Pixels) -> _Seen:
         tokens_IMD = self.encode(images)
         return _Seen(self.model.project_images(tokens_IMD).float(), tokens_IMD)
-
-    def _read(self, batch: TextBatch) -> torch.Tensor:
-        return self.model.encode_texts(batch.ids, batch.mask).float()
 
     def _judge(
         self, seen: _Seen, read: torch.Tensor, batch: TextBatch, pairs: Pairs
@@ -197,6 +204,3 @@ class MedScorer(LoadedMed, PairScorer[_Seen, torch.Tensor]):
 
     def _image_embeds(self, seen: _Seen) -> torch.Tensor:
         return seen.embeds
-
-    def _text_embeds(self, read: torch.Tensor) -> torch.Tensor:
-        return read
