@@ -6,7 +6,6 @@ import hashlib
 import json
 import os
 import platform
-import shutil
 import sys
 import tempfile
 import time
@@ -18,9 +17,8 @@ from pathlib import Path
 import pyarrow.compute as pc
 from pydantic import ValidationError
 
-from curate.after_passes import export_selection, select_texts
 from curate.core.atomic import write_json
-from curate.core.config import SinkConfig, SourceConfig
+from curate.core.config import SourceConfig
 from curate.core.errors import SourceError, StageError
 from curate.core.plan import LegPlan, Node, Plan
 from curate.core.selection import Selection
@@ -28,11 +26,12 @@ from curate.core.stage import SourceFile
 from curate.core.store import RunStore
 from curate.core.table import CommittedTable
 from curate.engine.base import Failure
-from curate.engine.timed import Call, TimedEngine
+from curate.engine.timed import TimedEngine
 from curate.outcome import Reporter
 from curate.passes import PassRunner
-from curate.probe.fit import line
-from curate.probe.measured import LegMeasured, Measured, StageMeasured, StepMeasured
+from curate.probe.follows import Follows, size_of
+from curate.probe.gather import legs_measured
+from curate.probe.measured import Measured, StepMeasured
 from curate.probe.sample import SampleConfig, SampleSource, chunk_sizes, draw
 from curate.recipe import Recipe, load
 from curate.run import practice_list, versions, with_practice_web
@@ -41,7 +40,6 @@ from curate.run import practice_list, versions, with_practice_web
 SEED = 0
 #: A source of fewer is not probed.
 LEAST_ROWS = 8
-_NAME = "probe"
 
 
 def measure(
@@ -159,8 +157,7 @@ class _Probe:
         self._engine = TimedEngine()
         self._watch = _Watch()
         self._store = RunStore(self._root)
-        self._views: dict[str, list[Path]] = {}
-        self._steps: dict[str, list[tuple[int, float, int]]] = {}
+        self._follows = Follows(recipe, self._root)
 
     def run(self) -> Measured:
         """Work on the warming chunk, then on half of the rest, then on all."""
@@ -177,7 +174,7 @@ class _Probe:
                 source.shown = shown
                 self._say(f"probe: {sum(self._sizes[:shown]):,} of {sum(self._sizes):,} rows")
                 PassRunner(self._plan, self._store, lambda: self._engine, self._watch).run()
-                selection = self._after(sum(self._sizes[:shown]))
+                selection = self._follows.run(sum(self._sizes[:shown]))
         finally:
             self._engine.close()
         return self._measured(read_s, selection)
@@ -208,40 +205,6 @@ class _Probe:
         source.read(file, middle, stop)
         return (time.perf_counter() - begun) * min(size, file.rows) / max(1, stop - middle)
 
-    # -- what follows the passes -----------------------------------------------------------------
-
-    def _after(self, rows: int) -> Selection | None:
-        recipe, selection = self._recipe, None
-        table = CommittedTable.open(self._root)
-        if recipe.select is not None:
-            begun = time.perf_counter()
-            selection, _ = select_texts(recipe.select, table, _NAME)
-            seconds = time.perf_counter() - begun
-            decisions = self._root / "decisions" / str(selection.facts["decisions"])
-            self._note("select", rows, seconds, [decisions])
-        for sink in recipe.sinks:
-            assert isinstance(sink.config, SinkConfig)
-            for path in self._views.get(sink.name, ()):  # a view that grew holds old versions too
-                shutil.rmtree(path) if path.is_dir() else path.unlink()
-            had = set(self._root.iterdir())
-            begun = time.perf_counter()
-            sink.config.build().index(table, _no_progress)
-            seconds = time.perf_counter() - begun
-            self._views[sink.name] = sorted(set(self._root.iterdir()) - had)
-            self._note(sink.name, rows, seconds, self._views[sink.name])
-        for export in recipe.export if selection is not None else ():
-            assert selection is not None
-            begun = time.perf_counter()
-            export_selection(export, table, selection, _no_progress)
-            seconds = time.perf_counter() - begun
-            folder = self._root / "shards" / f"{export.name}-{selection.name}"
-            self._note(export.name, rows, seconds, [folder])
-        return selection
-
-    def _note(self, name: str, rows: int, seconds: float, made: Sequence[Path]) -> None:
-        size = sum(_size(path) for path in made)
-        self._steps.setdefault(name, []).append((rows, seconds, size))
-
     # -- figures ---------------------------------------------------------------------------------
 
     def _measured(self, read_s: float, selection: Selection | None) -> Measured:
@@ -267,38 +230,14 @@ class _Probe:
             list_s=self._list_s,
             read_s=read_s,
             sizes=self._sizes[1:],
-            legs=[
-                self._leg((one.index, leg))
-                for one in self._plan.passes
-                for leg in range(len(one.legs))
-            ],
-            steps=[*self._barriers(), *self._others()],
+            legs=legs_measured(self._plan, self._engine, self._sizes),
+            steps=[*self._barriers(), *self._follows.measured()],
             rows_kept=[len(table.store.live_rows(table.nodes, n)) for n in counted],
             texts=[part.num_rows for part in texts],
             selected=selected,
             left_out=[
                 name for name in ("pretrain", "evaluate") if getattr(recipe, name) is not None
             ],
-        )
-
-    def _leg(self, index: tuple[int, int]) -> LegMeasured:
-        leg = self._plan.passes[index[0]].legs[index[1]]
-        calls = sorted(self._engine.calls[index], key=lambda call: call.number)
-        warm, rest = calls[0], calls[1:]
-        stages = [_stage(name, rest, leg.node.stages) for name in leg.node.stages]
-        taken = [call.seconds for call in rest]
-        usual = line(taken, self._sizes[1:])
-        late = max(0.0, warm.seconds - usual.at(self._sizes[0])) if rest else warm.seconds
-        return LegMeasured(
-            name=leg.name,
-            index=index,
-            start_s=self._engine.starts[index] + late,
-            stages=stages,
-            beside_s=[max(0.0, call.seconds - sum(call.receipt.seconds.values())) for call in rest],
-            num_bytes=[call.receipt.bytes_written for call in rest],
-            num_cpus=leg.resources.num_cpus,
-            num_gpus=leg.resources.num_gpus,
-            gpu_optional=leg.resources.gpu_optional,
         )
 
     def _barriers(self) -> list[StepMeasured]:
@@ -309,7 +248,7 @@ class _Probe:
                 continue
             name = one.barrier.node.stages[0]
             times = self._watch.barriers[name]
-            size = _size(self._root / one.barrier.node.folder)
+            size = size_of(self._root / one.barrier.node.folder)
             before = self._plan.nodes[: self._plan.nodes.index(one.barrier.node)]
             rows_in = sum(
                 len(self._store.live_rows(before, number)) for number in range(len(self._sizes))
@@ -326,46 +265,6 @@ class _Probe:
                 )
             )
         return found
-
-    def _others(self) -> list[StepMeasured]:
-        found = []
-        for name, said in self._steps.items():
-            rows, seconds, sizes = zip(said[-2], said[-1], strict=True)
-            found.append(
-                StepMeasured(
-                    name=name, after_pass=None, rows=rows, seconds=seconds, num_bytes=sizes
-                )
-            )
-        return found
-
-
-def _stage(name: str, calls: Sequence[Call], order: Sequence[str]) -> StageMeasured:
-    """Gather what a stage did; rows reach it that none before it in the leg has dropped."""
-    before = order[: order.index(name)]
-    rows_in = [
-        call.receipt.rows_in
-        - sum(sum(call.receipt.dropped.get(stage, {}).values()) for stage in before)
-        for call in calls
-    ]
-    return StageMeasured(
-        name=name,
-        seconds=[call.receipt.seconds.get(name, 0.0) for call in calls],
-        full_flight_s=[call.receipt.notes.get(f"{name}.full_flight_s", 0.0) for call in calls],
-        rows_in=rows_in,
-        rows_out=[
-            count - sum(call.receipt.dropped.get(name, {}).values())
-            for count, call in zip(rows_in, calls, strict=True)
-        ],
-    )
-
-
-def _size(path: Path) -> int:
-    files = [path] if path.is_file() else [one for one in path.rglob("*") if one.is_file()]
-    return sum(file.stat().st_size for file in files)
-
-
-def _no_progress(done: int, total: int) -> None:
-    """A probe's steps are over in a moment."""
 
 
 def _device() -> tuple[str, int]:

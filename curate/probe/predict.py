@@ -13,6 +13,7 @@ from functools import partial
 
 import numpy as np
 
+from curate.core.config import StageConfig
 from curate.core.plan import Plan
 from curate.engine.base import EngineConfig
 from curate.engine.pools import Claim, Cluster, claims
@@ -25,6 +26,8 @@ from curate.probe.prediction import (
     StagePrediction,
     StepPrediction,
 )
+from curate.stages.batch_size import CPU_BATCH, LARGEST
+from curate.stages.modelling import ModelConfig
 
 _DRAWS = 300
 #: Whose departure from the line each chunk takes on; None: its own.
@@ -58,6 +61,7 @@ class _Predictor:
         self._cluster = cluster
         self._sizes = np.array(measured.sizes)
         self._claims = self._share(plan)
+        self._models = [stage for leg in plan.legs for stage in leg.stages]
 
     def _share(self, plan: Plan) -> dict[tuple[int, int], Claim]:
         found = {}
@@ -273,8 +277,24 @@ class _Predictor:
                 "measured on a CPU, and the cluster has GPUs: models will be faster there; probe "
                 "on a machine with such a GPU"
             )
+        largest = max(m.sizes)
+        idle = [stage.name for stage in self._models if _batch(stage.config, m.gpus) > largest]
+        if idle:
+            found.append(
+                f"{', '.join(idle)}: the sample's largest chunk of {largest} rows fills no batch, "
+                "so that its rows took longer than a run's: probe with more"
+            )
         if m.left_out:
             found.append(f"not in these figures: {', '.join(m.left_out)}")
         if self._engine.kind == "ray":
             found.append("starting Ray itself takes some seconds more")
         return found
+
+
+def _batch(config: StageConfig, gpus: int) -> float:
+    """Return the pictures that a stage takes at once; 0 where it runs no model."""
+    if not isinstance(config, ModelConfig):
+        return 0
+    if config.batch_size == "auto":
+        return LARGEST if gpus else CPU_BATCH
+    return config.batch_size
