@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
 from curate.core import columns
 from curate.core.ledger import LEDGER_SCHEMA
+from curate.core.location import StorePath
 from curate.core.partition import Partition
 from curate.core.plan import Node
 from curate.core.stage import SourceFile
@@ -40,7 +40,7 @@ class Row:
 
 
 def commit_table(
-    root: Path,
+    root: StorePath,
     partitions: Sequence[Sequence[Row]],
     *,
     fingerprint: str = "one",

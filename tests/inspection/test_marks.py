@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import uuid
 from pathlib import Path
 
 import pytest
 
 from curate.core.errors import StoreError
+from curate.core.location import store_path
 from curate.inspection import marks as marks_file
 from curate.inspection.marks import Marks, labels_of, read_marks
 from curate.inspection.score_samples import read_labels
@@ -34,6 +36,15 @@ def test_the_later_mark_counts_over_all_sittings(tmp_path: Path) -> None:
     assert third.good("u", "a") is False
     third.set("v", "b", None)
     assert labels_of(tmp_path) == {("u", "a"): False}
+
+
+def test_marks_of_a_run_on_an_object_store() -> None:
+    root = store_path(f"memory://{uuid.uuid4().hex}/run")
+    marks = Marks(root, by="ada")
+    marks.set("u", "a", True)
+    marks.set("u", "a", False)
+    assert labels_of(root) == {("u", "a"): False}
+    assert Marks(root, by="bob").good("u", "a") is False
 
 
 def test_undo_goes_back_step_by_step(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from curate.core.ahead import in_order
 from curate.core.atomic import read_json
 from curate.core.errors import StoreError, nearest
 from curate.core.stage import Progress
@@ -34,6 +35,8 @@ Floats = NDArray[np.float64]
 
 _EMPTY = {"number": pa.float64(), "flag": pa.bool_(), "text": pa.string()}
 _READ_AT_ONCE = 65_536
+#: Portions of a column of words that are tested at the same time.
+_TESTS_AT_ONCE = 4
 #: Columns of words that were asked about lately.
 _WORDS_BYTES = 512_000_000
 
@@ -146,10 +149,13 @@ class PairIndex:
             test: from strings to flags; a null flag is no.
             lower: give the test lower-case strings.
         """
-        found = [
-            pc.fill_null(test(words), False).to_numpy(zero_copy_only=False)
-            for words in self._words(self.column(name).stored, lower=lower)
-        ]
+
+        def passed(words: pa.Array) -> Bools:
+            found: Bools = pc.fill_null(test(words), False).to_numpy(zero_copy_only=False)
+            return found
+
+        portions = self._words(self.column(name).stored, lower=lower)
+        found = in_order(passed, portions, at_once=_TESTS_AT_ONCE)
         return np.concatenate([np.zeros(0, bool), *found])
 
     def _words(self, stored: str, *, lower: bool) -> Iterator[pa.Array]:

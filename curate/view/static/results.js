@@ -11,6 +11,7 @@ const askPage = latest("/api/page");
 let state = null;
 let shown = []; // pairs of this page
 let total = 0;
+let waiting = 0;
 
 export function begin(known) {
   state = known;
@@ -27,6 +28,7 @@ export function begin(known) {
 }
 
 export function failed(error) {
+  clearTimeout(waiting);
   byId("error").hidden = false;
   byId("error").textContent = error.message;
   return null;
@@ -35,8 +37,14 @@ export function failed(error) {
 export async function load({ focus = false } = {}) {
   const body = { query: query(), start: asked.start, count: PAGE };
   const began = performance.now();
-  const page = await askPage(body).catch(failed);
+  clearTimeout(waiting);
+  waiting = setTimeout(() => (byId("status").textContent = "looking…"), 300);
+  const page = await askPage(body).catch((error) => {
+    byId("status").textContent = "";
+    return failed(error);
+  });
   if (!page) return;
+  clearTimeout(waiting);
   byId("error").hidden = true;
   [shown, total] = [page.pairs, page.total];
   byId("results").replaceChildren(...shown.map(card));

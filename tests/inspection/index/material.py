@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 
 from curate.core.columns import IMAGE, URL, WIDTH, embedding
+from curate.core.location import StorePath
 from curate.core.table import CommittedTable
 from tests.core.tables import Row, Text, commit_table
 from tests.images.pictures import jpeg
@@ -44,6 +43,6 @@ PARTITIONS = [
 ]
 
 
-def made(root: Path, fingerprint: str = "one") -> CommittedTable:
+def made(root: StorePath, fingerprint: str = "one") -> CommittedTable:
     """Commit three partitions: five rows with six texts, one partition empty."""
     return commit_table(root, PARTITIONS, extra=EXTRA, fingerprint=fingerprint)

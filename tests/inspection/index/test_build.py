@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import uuid
 from pathlib import Path
 
 import lance
@@ -13,6 +14,7 @@ import pytest
 from curate.core.columns import KEYS, PARTITION, ROW
 from curate.core.errors import StoreError
 from curate.core.failpoints import VARIABLE
+from curate.core.location import store_path
 from curate.core.partition import Partition
 from curate.core.stage import SourceFile
 from curate.core.store import Receipt, Work
@@ -137,6 +139,17 @@ def test_it_can_be_kept_elsewhere(tmp_path: Path) -> None:
     index = PairIndex.open(made(tmp_path / "run"), tmp_path / "elsewhere")
     assert index.place.parent == tmp_path / "elsewhere"
     assert not (tmp_path / "run" / "view").exists()
+
+
+def test_of_a_run_on_an_object_store_it_is_kept_below_the_cache(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    table = made(store_path(f"memory://{uuid.uuid4().hex}/run"))
+    index = PairIndex.open(table)
+    assert texts(index) == texts_of(table)
+    assert tmp_path in index.place.parents
+    assert bring_up_to_date(table) == index.place
 
 
 @pytest.mark.parametrize("partitions", [[], [[]], [[Row([]), Row([])]]])
