@@ -9,7 +9,7 @@ Shapes: I images, R resamplings.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
 _EXAMPLES = 8
+_TOKENIZER = "PTB tokenizer"
 
 
 class Config(EvaluatorConfig):
@@ -183,7 +184,9 @@ class _Judge:
                 self._leave_out(_TOKENIZER, fault)
         return [words(text) for text in texts]
 
-    def _try(self, name: str, make: Any, num_images: int) -> None:
+    def _try(
+        self, name: str, make: Callable[[], AbstractContextManager[_Scored]], num_images: int
+    ) -> None:
         try:
             self._add(make(), num_images)
         except JavaFault as fault:
@@ -200,9 +203,6 @@ class _Judge:
         if self.config.java == "require":
             raise JavaFault(f"{name}: {fault} ('java: auto' goes on without it)") from fault
         self.left_out[name] = str(fault)
-
-
-_TOKENIZER = "PTB tokenizer"
 
 
 def write_captions(
