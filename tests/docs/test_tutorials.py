@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shlex
+import signal
 import subprocess
 import sys
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -14,7 +18,10 @@ from curate.recipe import parse
 from tests.docs.pages import ROOT, TUTORIALS, Block, split
 
 #: In the order of docs/tutorials/README.md: each may go on from those before it.
-ORDER = ["from_a_list_to_shards", "reselect", "train_with_open_clip", "own_captioner"]
+ORDER = [
+    *("from_a_list_to_shards", "reselect", "inspect"),
+    *("train_with_open_clip", "own_captioner"),
+]
 PAGES = [ROOT / "docs" / "tutorials" / f"{name}.md" for name in ORDER]
 ELSEWHERE = "envs/open_clip/bin/"
 
@@ -72,8 +79,28 @@ class Reader:
             if not interpreter:
                 return
             line = line.replace(f"{ELSEWHERE}python", interpreter)
+        if line.startswith("curate view") and "--export" not in line:
+            self._open(shlex.split(line)[1:])
+            return
         curate = str(Path(sys.executable).with_name("curate"))
         self._do(["bash", "-c", line.replace("curate ", f"{curate} ", 1)])
+
+    def _open(self, words: list[str]) -> None:
+        """Open the application, ask it for its page, and end it as Ctrl-C does."""
+        command = [sys.executable, "-c", "from curate.cli import main; main()", *words]
+        with subprocess.Popen(
+            [*command, "--no-browser", "--json"],
+            cwd=self.folder,
+            env=self.env,
+            stdout=subprocess.PIPE,
+            text=True,
+        ) as process:
+            assert process.stdout is not None
+            said = json.loads(process.stdout.readline())
+            with urllib.request.urlopen(said["url"], timeout=60) as answer:
+                assert answer.status == 200
+            process.send_signal(signal.SIGINT)
+        assert process.returncode == 0
 
     def _install(self, entry_points: str) -> None:
         meta = self.site / "own_captioner-1.0.dist-info"
@@ -99,4 +126,6 @@ def test_the_tutorials_from_end_to_end(tmp_path: Path) -> None:
     runs = tmp_path / "runs"
     assert (runs / "my_list" / "report.html").exists()
     assert (runs / "my_list" / "shards" / "webdataset-loose" / "manifest.json").exists()
+    assert (tmp_path / "alike.html").stat().st_size > 10_000
+    assert (tmp_path / "my_list.html").exists()
     assert (runs / "colours" / "selections" / "default" / "selection.json").exists()
