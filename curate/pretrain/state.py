@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from curate.core.atomic import TEMPORARY_SUFFIX, damaged, remove_tree, write_whole
 from curate.core.errors import StoreError
+from curate.core.layout import PROGRESS_FILE
 from curate.pretrain.config import PretrainConfig
 from curate.pretrain.data import PairSource
 
@@ -78,7 +79,7 @@ def read_state(folder: Path, wanted: dict[str, Any]) -> dict[str, Any] | None:
 
 def sweep(folder: Path) -> None:
     """Remove what a killed training left half-written."""
-    for name in (FILE, "model", "transformers"):
+    for name in (FILE, PROGRESS_FILE, "result.json", "model", "transformers"):
         for path in folder.glob(f".{name}.*{TEMPORARY_SUFFIX}"):
             if path.is_dir():
                 remove_tree(path)

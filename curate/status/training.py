@@ -18,7 +18,7 @@ METRICS_FILE = "metrics.jsonl"
 _RESULT_FILE = "result.json"
 _TAIL = 65_536
 #: Keys of a row of metrics that are no losses.
-_NO_LOSS = ("step", "epoch", "lr", "images_per_s", "data_wait", "grad_norm")
+_NO_LOSS = ("step", "epoch", "lr", "images_per_s", "data_wait", "data_waits", "grad_norm")
 
 
 def is_training(folder: StorePath) -> bool:

@@ -105,7 +105,7 @@ def test_a_killed_worker_costs_no_step(cluster: OwnCluster, alone: Path, tmp_pat
     assert "\ngoing on after step" in told.output
     assert_same(alone, output, steps=_STEPS)
     assert sorted(path.name for path in output.iterdir()) == [
-        *("metrics.jsonl", "model", "recipe.yaml", "result.json")
+        *("metrics.jsonl", "model", "progress.json", "recipe.yaml", "result.json")
     ]
 
 

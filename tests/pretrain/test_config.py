@@ -98,6 +98,10 @@ def test_what_is_no_recipe_is_refused(tmp_path: Path, text: str) -> None:
         ({"augment": {"crop_aspect": (0, 2)}}, "crop_aspect"),
         ({"objectives": []}, "objectives"),
         ({"objectives": [{"weight": 2}]}, "needs a 'kind'"),
+        ({"workers": {"count": 0}}, "workers.count"),
+        ({"workers": {"count": 9}, "batch_size": 16, "accumulate": 2}, "less than a pair for each"),
+        ({"workers": {"shard": True}}, "a 'count' above 1"),
+        ({"workers": {"count": 2, "shard": True}, "precision": "fp16"}, "goes with bf16 or fp32"),
     ],
 )
 def test_settings_that_contradict_each_other_are_refused(
