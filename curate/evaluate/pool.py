@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 
 from curate.core.errors import SourceError
 from curate.core.pairs import Pair, PairSource
-from curate.images import ImageFault, decode
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -170,6 +169,7 @@ def _readable(items: Sequence[Pair], size: int) -> list[tuple[Pair, Tensor]]:
     """Return those of the pictures that can be decoded, as squares [3, size, size]."""
     import torch
 
+    from curate.images import ImageFault, decode
     from curate.models.med_pixels import square_pixels
 
     found = []
