@@ -60,6 +60,7 @@ def _stage(name: str, calls: Sequence[Call], order: Sequence[str]) -> StageMeasu
         name=name,
         seconds=[call.receipt.seconds.get(name, 0.0) for call in calls],
         full_flight_s=[call.receipt.notes.get(f"{name}.full_flight_s", 0.0) for call in calls],
+        cpu_s=[call.receipt.notes.get(f"{name}.cpu_s", 0.0) for call in calls],
         rows_in=rows_in,
         rows_out=[
             count - sum(call.receipt.dropped.get(name, {}).values())

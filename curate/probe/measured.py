@@ -13,6 +13,7 @@ class StageMeasured(FrozenConfig):
         seconds: that it took.
         full_flight_s: of these, what would be left with all its requests in flight all the time;
             zeros where it asks nobody.
+        cpu_s: seconds of processors that it took meanwhile; zeros likewise.
         rows_in: rows that it was given.
         rows_out: of these, rows that went on.
     """
@@ -20,6 +21,7 @@ class StageMeasured(FrozenConfig):
     name: str
     seconds: list[float]
     full_flight_s: list[float]
+    cpu_s: list[float]
     rows_in: list[int]
     rows_out: list[int]
 

@@ -111,14 +111,18 @@ class _Predictor:
         return line(own, self._sizes).over(self._m.partitions, self._m.rows)
 
     def _busy(self, stage: StageMeasured, which: _Draw) -> float:
-        """Return a stage's worker-seconds.
-
-        Requests in flight all the time are paid by the row; the wait for the last ones, which
-        every partition has once, is what the line is drawn through.
-        """
-        flight = np.asarray(stage.full_flight_s)
-        rest = np.maximum(np.asarray(stage.seconds) - flight, 0.0)
-        return self._by_row(flight, which) + self._over(rest, which)
+        """Return a stage's worker-seconds."""
+        if not any(stage.full_flight_s):
+            return self._over(stage.seconds, which)
+        # requests: with all places taken a row costs its share of them, or the processor's time
+        # where that is more; the wait for the last ones is each partition's, however large it is
+        cores = max(1.0, *(np.asarray(stage.cpu_s) / np.maximum(stage.seconds, 1e-9)))
+        whole = max(
+            self._by_row(stage.full_flight_s, which), self._by_row(stage.cpu_s, which) / cores
+        )
+        waits = np.maximum(stage.seconds - self._sizes * whole / self._m.rows, 0.0)
+        own = waits if which is None else waits[which]
+        return float(whole + (own * self._sizes).sum() / self._sizes.sum() * self._m.partitions)
 
     def _by_row(self, values: Sequence[float] | np.ndarray, which: _Draw) -> float:
         """Return what the whole source comes to where rows alone decide it."""
@@ -138,7 +142,7 @@ class _Predictor:
 
     def _seconds(self, which: _Draw) -> float:
         """Return the run's time."""
-        total = self._m.list_s + sum(self._step_seconds(step) for step in self._m.steps)
+        total = self._m.list_s + sum(self._grown(step.rows, step.seconds) for step in self._m.steps)
         for index in sorted({leg.index[0] for leg in self._m.legs}):
             legs = [leg for leg in self._m.legs if leg.index[0] == index]
             busy = [self._leg_busy(leg, which) for leg in legs]
@@ -160,13 +164,7 @@ class _Predictor:
 
     def _bytes(self, which: _Draw) -> float:
         legs = sum(self._over(leg.num_bytes, which) for leg in self._m.legs)
-        return legs + sum(self._step_bytes(step) for step in self._m.steps)
-
-    def _step_seconds(self, step: StepMeasured) -> float:
-        return self._grown(step.rows, step.seconds)
-
-    def _step_bytes(self, step: StepMeasured) -> float:
-        return self._grown(step.rows, step.num_bytes)
+        return legs + sum(self._grown(step.rows, step.num_bytes) for step in self._m.steps)
 
     def _grown(self, rows: tuple[int, int], values: tuple[float, float]) -> float:
         """Draw a line through two points, for work that has a beginning and goes by the row."""
@@ -260,7 +258,12 @@ class _Predictor:
 
     def _step(self, step: StepMeasured) -> StepPrediction:
         survival = step.rows_out / step.rows_in if step.rows_in else None
-        return StepPrediction(step.name, self._step_seconds(step), self._step_bytes(step), survival)
+        return StepPrediction(
+            step.name,
+            self._grown(step.rows, step.seconds),
+            self._grown(step.rows, step.num_bytes),
+            survival,
+        )
 
     def _cautions(self) -> list[str]:
         m, found = self._m, []

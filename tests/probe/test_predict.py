@@ -39,6 +39,7 @@ def stage(name: str, seconds: list[float], **changes: Any) -> StageMeasured:
         "name": name,
         "seconds": seconds,
         "full_flight_s": [0.0] * len(SIZES),
+        "cpu_s": [0.0] * len(SIZES),
         "rows_in": SIZES,
         "rows_out": SIZES,
     }
@@ -163,6 +164,22 @@ def test_requests_in_flight_are_paid_by_the_row_and_the_last_ones_by_the_partiti
     legs = measured().legs
     said = local(plan, measured(legs=[legs[0].model_copy(update={"stages": fetched}), legs[1]]))
     assert said.stages[0].busy_s.value == pytest.approx(0.1 * ROWS + 3.0 * PARTITIONS + 2.0)
+
+
+def test_a_download_that_the_processor_holds_up_goes_at_its_pace(plan: Plan) -> None:
+    # few requests at a time hide what a row costs: 0.2 s of two cores, whatever the flight says
+    seconds = [0.1 * size for size in SIZES]
+    fetched = [
+        stage(
+            "load",
+            seconds,
+            full_flight_s=[0.01 * size for size in SIZES],
+            cpu_s=[0.2 * size for size in SIZES],
+        )
+    ]
+    legs = measured().legs
+    said = local(plan, measured(legs=[legs[0].model_copy(update={"stages": fetched}), legs[1]]))
+    assert said.stages[0].busy_s.value == pytest.approx(0.1 * ROWS + 2.0)
 
 
 def test_steps_over_the_table_have_a_beginning_and_go_by_the_row(plan: Plan) -> None:

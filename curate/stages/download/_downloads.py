@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import ssl
 import sys
+import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -110,6 +111,7 @@ class Fetch(MapStage):
         expected = tools.prepare.expected(rows)
         calls = [_Call(*pair) for pair in zip(rows["url"].to_pylist(), expected, strict=True)]
         before = (tools.fetcher.robots_requests, tools.pace.narrowed, tools.pace.taken_s)
+        worked = time.process_time()
         if any(call.url for call in calls):
             tools.loop.run(self._download(calls, tools))
         statuses = pa.array([call.status for call in calls], HTTP_STATUS.type)
@@ -126,6 +128,7 @@ class Fetch(MapStage):
                 "slowdowns": float(tools.pace.narrowed - before[1]),
                 # what the partition would take with every place taken all the time
                 "full_flight_s": (tools.pace.taken_s - before[2]) / self._config.concurrency,
+                "cpu_s": time.process_time() - worked,
             },
         )
 

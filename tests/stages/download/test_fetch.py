@@ -66,6 +66,7 @@ def test_pictures_come_back_in_row_order(site: Site) -> None:
         assert row["phash"] is not None
     notes = dict(got.notes)
     assert notes.pop("full_flight_s") > 0
+    assert notes.pop("cpu_s") > 0
     assert notes == {
         **{"bytes": sum(map(len, bodies)), "requests": 20, "retries": 0},
         **{"robots_requests": 0, "slowdowns": 0},
