@@ -43,7 +43,10 @@ def selected(place: Path) -> list[str]:
     """Run the cheap commands of select.md; returns their outputs."""
     outputs = []
     for block in split(ROOT / "docs" / "select.md")[1]:
-        for words in curate_commands(block) if block.language == "sh" else ():
+        commands = list(curate_commands(block)) if block.language == "sh" else []
+        if any(words[0] == "add-score" for words in commands):
+            continue  # what follows reads a score of a checkpoint that is not here
+        for words in commands:
             if words[0] in READ_ONLY:
                 answer = CliRunner().invoke(main, words)
                 assert answer.exit_code == 0, answer.output
@@ -52,7 +55,7 @@ def selected(place: Path) -> list[str]:
 
 
 def test_commands_of_the_select_page(selected: list[str]) -> None:
-    assert len(selected) == 4
+    assert len(selected) == 7
     run = curate.open_run("runs/quickstart")
     assert run.selections == ["best30", "default", "middle", "strict"]
     assert "webdataset-strict" in selected[-1]
