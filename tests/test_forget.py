@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import shutil
@@ -22,7 +23,7 @@ import curate as package
 from curate.added_scores import add_scores
 from curate.core.errors import StoreError
 from curate.core.failpoints import VARIABLE
-from curate.core.families import find
+from curate.core.families import find, kinds
 from curate.core.ledger import LEDGER_SCHEMA
 from curate.core.plan import StagePlan
 from curate.core.selection import Selection, select
@@ -273,6 +274,9 @@ def town(tmp_path: Path) -> Iterator[Town]:
 def test_nothing_is_left_and_nothing_comes_back(town: Town) -> None:
     uid, uid3 = town.uid(5), town.uid(3)
     before = whole_table(town.root).to_pylist()
+    shards = {
+        p.name: p.read_bytes() for p in (town.root / "shards/webdataset-default").glob("*.tar")
+    }
     there = town.found(5, uid)
     for place in (
         "passes/0/",
@@ -299,10 +303,14 @@ def test_nothing_is_left_and_nothing_comes_back(town: Town) -> None:
     rows = lancedb.connect(str(town.root)).open_table("table").to_arrow()
     assert uid not in rows["uid"].to_pylist()
     assert len(rows) == len(before) - 1
-    # the shards are those of a run that never had it, but for the keys
     assert curate("validate", town.root / "shards/webdataset-default").exit_code == 0
     manifest = json.loads((town.root / "shards/webdataset-default/manifest.json").read_text())
-    assert manifest["samples"] == len(before) - 1
+    assert (manifest["samples"], manifest["left_out"]) == (len(before) - 1, 1)
+    after = {
+        p.name: p.read_bytes() for p in (town.root / "shards/webdataset-default").glob("*.tar")
+    }
+    changed = [name for name, data in shards.items() if after[name] != data]
+    assert (len(changed), len(after)) == (1, len(shards)) == (1, 3)
     # the table is as before for every reader, and a run finds nothing to do
     again = town.run()
     assert again["nothing_to_do"]
@@ -320,6 +328,38 @@ def test_nothing_is_left_and_nothing_comes_back(town: Town) -> None:
     refused = curate("run", town.recipe, "--retry", "forgotten")
     assert refused.exit_code == 2
     assert "is not taken up again" in refused.stderr
+
+
+@pytest.mark.parametrize("kind", kinds("exporters"))
+def test_every_kind_of_export_loses_the_row_and_nothing_else(town: Town, kind: str) -> None:
+    cut = ("--set", "uid=uid" if kind == "datacomp_uids" else "shard_rows=4")
+    made = curate("export", town.root, "--kind", kind, *cut, "--json")
+    assert made.exit_code == 0, made.output
+    samples = json.loads(made.stdout)["samples"]
+    uid = town.uid(6)
+    assert curate("forget", town.root, "--uid", uid).exit_code == 0
+    folder = town.root / "shards" / f"{kind}-default"
+    assert [name for name in town.found(6, uid) if name.startswith("shards/")] == []
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert manifest["samples"] == samples - 1
+    for shard in manifest["shards"]:
+        data = (folder / shard["file"]).read_bytes()
+        assert hashlib.sha256(data).hexdigest() == shard["sha256"]
+    again = curate("export", town.root, "--kind", kind, *cut, "--json")
+    assert json.loads(again.stdout)["shards"] == manifest["shards"]  # it is there already
+    if kind != "mds":  # its loader lives in an environment of its own
+        assert curate("validate", folder).exit_code == 0
+
+
+def test_a_shard_that_would_be_empty_has_the_export_cut_anew(town: Town) -> None:
+    cut = ("--kind", "parquet", "--set", "shard_rows=1", "--json")
+    assert len(json.loads(curate("export", town.root, *cut).stdout)["shards"]) == 13
+    assert curate("forget", town.root, "--url", town.url(6)).exit_code == 0
+    manifest = json.loads((town.root / "shards/parquet-default/manifest.json").read_text())
+    assert [shard["file"] for shard in manifest["shards"]] == [
+        f"{n:05d}.parquet" for n in range(12)
+    ]
+    assert "left_out" not in manifest
 
 
 def test_folders_of_earlier_recipes_are_searched_too(town: Town) -> None:
@@ -420,7 +460,7 @@ def test_pictures_of_a_folder(tmp_path: Path) -> None:
 PLACES = [
     *("forget.intended", "forget.buried", "forget.away", "forget.step", "forget.step:3"),
     *("forget.commit", "forget.commit:2", "forget.selected", "forget.viewed"),
-    *("file.written@shards", "forget.exported", "forget.proved"),
+    *("file.written@shards", "export.left", "export.shards", "forget.exported", "forget.proved"),
 ]
 
 

@@ -54,6 +54,7 @@ POINTS = {
     "forget.proved": "proved that nothing of forgotten rows is left, not said so",
     "forget.done": "forgotten rows",
     "export.cleared": "removed the unfinished export of another selection",
+    "export.left": "written one shard anew without rows that have left the table",
     "export.shards": "written all shards of an export, not its manifest",
     "export.manifest": "written the manifest, not cleaned up",
     "lance.dropped": "dropped the view of another table",

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import contextlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -290,6 +290,30 @@ class Exporter(ABC):
         Returns:
             The manifest: JSON values.
         """
+
+    def leave_out(
+        self,
+        table: CommittedTable,
+        selection: Selection,
+        output: StorePath,
+        gone: Mapping[int, Set[int]],
+        progress: Progress,
+    ) -> Mapping[str, Any]:
+        """Bring a finished export up to date with a table that some rows have left.
+
+        Written whole unless a format knows better; safe to repeat, safe to kill.
+
+        Args:
+            table: without the rows.
+            selection: as it is now.
+            output: where the export is.
+            gone: the rows, by partition.
+            progress: told of what is done.
+
+        Returns:
+            The manifest.
+        """
+        return self.export(table, selection, output, progress)
 
 
 def any_stage_ready(stages: Sequence[_Worker]) -> contextlib.ExitStack:

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import json
 from abc import abstractmethod
-from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from fnmatch import fnmatch
 from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar
@@ -36,6 +35,8 @@ from curate.core.stage import Exporter, Progress
 from curate.core.store import same_json
 from curate.core.table import CommittedTable
 from curate.exporters._card import write_card
+from curate.exporters._cuts import Ahead, ShardCut
+from curate.exporters._leaving_out import holds, stay
 from curate.exporters._samples import SampleConfig
 
 MANIFEST = "manifest.json"
@@ -90,21 +91,84 @@ class ShardedExporter(Exporter):
                 else stands where the export goes.
         """
         selection.check(table)
-        wanted = {
+        wanted = self._wanted(table, selection)
+        there = _finished(output, wanted)
+        if there is not None:
+            return there
+        shards = self._write_shards(self.samples(table, selection), output, wanted, progress)
+        self._remove_others(output, shards)
+        return self._complete(table, selection, output, {"made_from": wanted}, shards)
+
+    def leave_out(
+        self,
+        table: CommittedTable,
+        selection: Selection,
+        output: StorePath,
+        gone: Mapping[int, Set[int]],
+        progress: Progress,
+    ) -> Mapping[str, Any]:
+        """Write the shards anew that hold rows which have left the table; see ``Exporter``.
+
+        All others stay as they are, and the cuts between shards; where a shard would be left
+        empty, the whole export is cut anew.
+        """
+        there = read_json_if_there(output / MANIFEST)
+        if there is None:
+            return self.export(table, selection, output, progress)
+        samples = self.samples(table, selection)
+        shards: list[dict[str, Any]] = there["shards"]
+        touched = [place for place, shard in enumerate(shards) if holds(shard, gone)]
+        for done, place in enumerate(touched, start=1):
+            shard = self._left(samples, shards[place], output)
+            if shard is None:
+                return self.export(table, selection, output, progress)
+            shards[place] = shard
+            reach("export.left")
+            progress(done, len(touched))
+        left_out = there["samples"] - sum(shard["samples"] for shard in shards)
+        facts = {
+            "made_from": self._wanted(table, selection),
+            "left_out": there.get("left_out", 0) + left_out,
+        }
+        return self._complete(table, selection, output, facts, shards)
+
+    def _left(
+        self, samples: Samples, shard: Mapping[str, Any], output: StorePath
+    ) -> dict[str, Any] | None:
+        """Write a shard anew; returns its entry, or None where no sample would be left."""
+        stream = Ahead(stay(samples, shard), Position(0, 0))
+        if stream.next is None:
+            return None
+        if "pictures" in shard:  # a folder of files, of which some have to go
+            remove_tree(output / shard["pictures"]["folder"])
+        one = ShardCut(stream, int(shard["samples"]), None)
+        with staged(output) as folder:
+            more = self.write_shard(folder / shard["file"], iter(one))
+            facts = file_facts(folder / shard["file"])
+        return {"file": shard["file"], **one.facts(), **facts, **more}
+
+    def _wanted(self, table: CommittedTable, selection: Selection) -> dict[str, Any]:
+        """Return what an export is made from."""
+        return {
             "kind": self.kind,
             "table": table.fingerprint,
             "selection": dict(selection.facts),
             "options": self._options.identity(),
             **table.added_facts(table.score_names),
         }
-        there = _finished(output, wanted)
-        if there is not None:
-            return there
-        shards = self._write_shards(self.samples(table, selection), output, wanted, progress)
-        self._remove_others(output, shards)
+
+    def _complete(
+        self,
+        table: CommittedTable,
+        selection: Selection,
+        output: StorePath,
+        facts: Mapping[str, Any],
+        shards: list[dict[str, Any]],
+    ) -> Mapping[str, Any]:
+        """Write what stands beside the shards, the manifest last; returns it."""
         self.finish(output, shards)
         manifest = {
-            "made_from": wanted,
+            **facts,
             "samples": sum(shard["samples"] for shard in shards),
             "images": _count_images(shards),
             "shards": shards,
@@ -121,11 +185,11 @@ class ShardedExporter(Exporter):
         self, samples: Samples, output: StorePath, wanted: Mapping[str, Any], progress: Progress
     ) -> list[dict[str, Any]]:
         shards, position = _records(output, wanted)
-        stream = _Ahead(samples.after(position), position)
+        stream = Ahead(samples.after(position), position)
         done = sum(shard["samples"] for shard in shards)
         while stream.next is not None:
             name = f"{len(shards):05d}"
-            one = _Shard(stream, self._options.shard_rows, self._options.shard_bytes)
+            one = ShardCut(stream, self._options.shard_rows, self._options.shard_bytes)
             file = self.place(name)
             with staged(output) as folder:
                 more = self.write_shard(folder / file, iter(one))
@@ -145,69 +209,6 @@ class ShardedExporter(Exporter):
         for path in (folder / name for name in child_names(folder) if fnmatch(name, pattern)):
             if path not in keep:
                 remove(path)
-
-
-class _Ahead:
-    """Samples with a look at the one to come; ``at`` is the place of that one."""
-
-    def __init__(self, samples: Iterator[tuple[Sample, Position]], start: Position) -> None:
-        self._samples = samples
-        self.at, self._behind = start, start
-        self.next: Sample | None = None
-        self.take()
-
-    def take(self) -> Sample | None:
-        """Return the sample to come, and look at the one behind it."""
-        taken = self.next
-        self.at = self._behind
-        self.next, self._behind = next(self._samples, (None, self._behind))
-        return taken
-
-
-class _Shard:
-    """One shard's share of the samples, taken as they are written."""
-
-    def __init__(self, stream: _Ahead, rows: int, limit: int | None) -> None:
-        self._stream = stream
-        self._rows = rows
-        self._limit = limit
-        self._bytes = 0
-        self._keys: list[str] = []
-        self._images: set[str] = set()
-        self.samples = 0
-        self.texts: Counter[str] = Counter()
-        self.models: Counter[str] = Counter()
-
-    @property
-    def full(self) -> bool:
-        """Whether the sample to come belongs to the next shard."""
-        coming = self._stream.next
-        assert coming is not None
-        over = self._limit is not None and self._bytes + coming.payload > self._limit
-        return self.samples >= self._rows or (self.samples > 0 and over)
-
-    def __iter__(self) -> Iterator[Sample]:
-        while self._stream.next is not None and not self.full:
-            sample = self._stream.take()
-            assert sample is not None
-            self.samples += 1
-            self._bytes += sample.payload
-            self._keys = [*self._keys[:1], sample.key]
-            self._images.add(image_key(sample.key))
-            self.texts.update(one.source for one in sample.captions)
-            self.models.update(one.model for one in sample.captions if one.model)
-            yield sample
-
-    def facts(self) -> dict[str, Any]:
-        """Return counts and ends; an image counts in each shard that has a text of it."""
-        return {
-            "samples": self.samples,
-            "images": len(self._images),
-            "first": self._keys[0],
-            "last": self._keys[-1],
-            "texts": dict(sorted(self.texts.items())),
-            "models": dict(sorted(self.models.items())),
-        }
 
 
 def _count_images(shards: list[dict[str, Any]]) -> int:

@@ -228,7 +228,7 @@ def _finish(root: StorePath, intent: Intent, progress: Progress) -> dict[str, An
     written["selections"] = write_selections(store, intent.selections, gone)
     reach("forget.selected")
     table = _opened(root)[2]
-    make_again(root, table, intent.exports, view=intent.view, progress=progress)
+    make_again(root, table, intent.exports, gone, view=intent.view, progress=progress)
     proof = Proof(root, gone, intent.words).search().to_json()
     place = f"{FOLDER}/proof-{intent.number:08d}.json"
     report = {**intent.facts(), "when": intent.when, "files_written": written, "proof": proof}

@@ -126,11 +126,12 @@ def make_again(
     root: StorePath,
     table: CommittedTable,
     exports: Sequence[Mapping[str, Any]],
+    gone: Mapping[int, set[int]],
     *,
     view: bool,
     progress: Progress,
 ) -> None:
-    """Make the LanceDB view and the exports anew; each goes on where a kill stopped it."""
+    """Make the LanceDB view anew, and exports without some rows; may be repeated."""
     if view:
         from curate.sinks.lance import Config
 
@@ -147,5 +148,5 @@ def make_again(
             continue
         config = _config(one)
         assert config is not None
-        config.build().export(table, selection, output, progress)
+        config.build().leave_out(table, selection, output, gone, progress)
         reach("forget.exported")
