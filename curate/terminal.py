@@ -312,11 +312,13 @@ def print_next(console: Console, result: RunResult) -> None:
     console.print(f"  curate report {root}", highlight=False)
     console.print(f"  curate view {root}", highlight=False)
     if result.selection is not None:
-        column = result.selection.facts["settings"].get("itm")
-        if column:
+        settings = result.selection.facts["settings"]
+        if column := settings.get("itm"):
+            # its square root: stricter, and in the scale of the scorer's probabilities
+            strict = settings.get("threshold", 0.5) ** 0.5
             console.print(
-                f"  curate select {root} --kind capfilt --set itm={column} --set threshold=0.7 "
-                "--name strict",
+                f"  curate select {root} --kind capfilt --set itm={column} "
+                f"--set threshold={strict:.2g} --name strict",
                 highlight=False,
             )
     console.print(

@@ -27,7 +27,7 @@ HELD_OUT = 48
 LEAST: dict[str, tuple[float, float | None]] = {
     "clip": (0.25, None),
     "siglip": (0.05, None),
-    "align": (0.50, 0.17),
+    "align": (0.50, 0.12),
     "brivl": (0.30, 0.16),
     "albef": (0.30, 0.20),
     "blip": (0.25, None),
