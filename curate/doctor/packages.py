@@ -24,6 +24,7 @@ EXTRAS = {
     "validate": "reading exports back with Hugging Face 'datasets'",
     "notebooks": "the notebooks and their plots",
     "tensorboard": "a trainer's curves in TensorBoard",
+    "browser": "tests of pages in a browser",
 }
 
 
@@ -59,7 +60,10 @@ def check_packages() -> Iterator[Finding]:
 
 def check_extras() -> Iterator[Finding]:
     """Look at the packages of the optional extras."""
+    known = metadata("curate").get_all("Provides-Extra") or []
     for name, purpose in EXTRAS.items():
+        if name not in known:  # installed before there was such an extra
+            continue
         lacking = missing_of(name)
         yield Finding(
             "optional",
