@@ -31,8 +31,6 @@ FOLDER = "forgotten"
 INTENT_FILE = "intent.json"
 #: Reason in the ledger of a row that a tombstone names.
 REASON = "forgotten"
-#: Columns whose values are hashed, and the host of an address.
-KINDS = ("uid", "url", "path", "host")
 _SALT_FILE = "salt.json"
 _CONTENT = ("uid", "url", "texts", "detail")
 

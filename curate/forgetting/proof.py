@@ -160,14 +160,18 @@ class Proof:
                 column = pc.list_flatten(column)
             elif not pa.types.is_string(field.type):
                 continue
-            self._values(path, column)
+            self._values(path, column, texts=field.name in ("texts", "text"))
 
-    def _values(self, path: StorePath, column: pa.ChunkedArray) -> None:
+    def _values(self, path: StorePath, column: pa.ChunkedArray, *, texts: bool) -> None:
         for kind in ("uid", "url", "path"):
             if pc.any(pc.is_in(column, pa.array(self._words[kind], pa.string()))).as_py():
                 self._leave(path, f"a forgotten {kind}")
-        texts = pa.array(self._words["texts"], pa.string())
-        same = pc.unique(column.filter(pc.is_in(column, texts))).to_pylist()
+        if texts:
+            self._texts(path, column)
+
+    def _texts(self, path: StorePath, column: pa.ChunkedArray) -> None:
+        wanted = pa.array(self._words["texts"], pa.string())
+        same = pc.unique(column.filter(pc.is_in(column, wanted))).to_pylist()
         if not self._is_part(path):
             self._elsewhere += [(path, text) for text in same]
             return

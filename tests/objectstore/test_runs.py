@@ -217,6 +217,7 @@ def test_another_runs_folder_is_left_alone(tmp_path: Path, place: str) -> None:
     assert "is not empty and holds no run (it has 'mine.txt')" in refused.stderr
 
 
+@pytest.mark.slow
 def test_a_score_is_added_and_rows_are_forgotten(tmp_path: Path, place: str) -> None:
     picture_folder(tmp_path / "pictures", [f"picture no. {number} of all" for number in range(8)])
     changes = {"sinks": [{"kind": "lance"}], "export": [{"kind": "parquet"}]}
