@@ -14,7 +14,7 @@ from curate.core.selection import select
 from curate.inspection.score_samples import read_labels
 from curate.stages.selectors.threshold import Config
 from tests.core.tables import Row, Text, commit_table
-from tests.inspection.index.material import EVIL, made
+from tests.inspection.index.material import EVIL, embedded, made
 from tests.view.serving import Server, pairs_of, serving
 
 
@@ -159,6 +159,33 @@ def test_like_one_of_the_run(server: Server) -> None:
     assert found["pairs"][0]["closeness"] == pytest.approx(1, abs=1e-3)
     answer = server.post("/api/page", {"query": {"near": {"image": [2, 1]}}})
     assert "has no embedding" in answer.json["error"]
+
+
+def test_like_a_picture_and_what_words_describe(tmp_path: Path) -> None:
+    table = embedded(tmp_path)
+    with serving(pairs_of(table)) as server:
+        body = table.rows(0, ["image"])["image"][4].as_py()
+        said = server.post("/api/picture", body).json
+        found = page(server, near={"picture": said["picture"]})
+        assert found["pairs"][0]["uid"] == "0-4"
+        assert found["pairs"][0]["closeness"] == pytest.approx(1, abs=2e-3)
+        found = page(server, near={"words": "a small house"})
+        close = [pair["closeness"] for pair in found["pairs"]]
+        assert close == sorted(close, reverse=True)
+        assert len(close) == found["total"] == 6
+        answer = server.post("/api/picture", b"no picture")
+        assert (answer.status, "cannot be used" in answer.json["error"]) == (400, True)
+
+
+def test_a_run_that_has_only_begun(tmp_path: Path) -> None:
+    with serving(pairs_of(commit_table(tmp_path, [], extra=[URL, IMAGE]))) as server:
+        assert server.get("/api/state").json["pairs"] == 0
+        assert page(server, sort="x_itm", words="dog") == {"total": 0, "start": 0, "pairs": []}
+        asked = {"query": {}, "threshold": {"column": "x_itm", "value": 0.5, "against": 0.1}}
+        assert server.post("/api/effect", asked).json["scored"] == 0
+        found = server.post("/api/histogram", {"query": {}, "column": "x_itm"}).json
+        assert found["counts"] == {}
+        assert server.get("/api/marks.jsonl").body == b""
 
 
 def test_marks_are_saved_undone_and_exported(server: Server, tmp_path: Path) -> None:

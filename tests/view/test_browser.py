@@ -21,6 +21,7 @@ from curate.core.columns import IMAGE, URL, WIDTH, embedding
 from curate.inspection.score_samples import read_labels
 from tests.core.tables import Row, Text, commit_table
 from tests.images.pictures import jpeg
+from tests.inspection.index.material import embedded
 from tests.view.serving import Server, pairs_of, serving
 
 BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
@@ -169,6 +170,27 @@ def test_search_by_words_and_by_likeness(page: Any) -> None:
     page.click("#search button.primary")
     page.wait_for_selector("#error:visible")
     assert "add a word to look for" in str(page.locator("#error").text_content())
+
+
+def test_search_by_a_picture_of_ones_own_and_by_what_words_describe(
+    browser: Any, tmp_path: Path
+) -> None:
+    table = embedded(tmp_path / "run")
+    (tmp_path / "mine.png").write_bytes(table.rows(0, ["image"])["image"][4].as_py())
+    with serving(pairs_of(table)) as server:
+        page = browser.new_context().new_page()
+        page.goto(server.guard.address)
+        total(page, "6 pairs")
+        page.set_input_files("#picture", tmp_path / "mine.png")
+        page.wait_for_selector("#near:visible")
+        until(page, "document.querySelector('#results .about').textContent.includes('match')")
+        assert texts(page)[0] == "DSC_0012.jpg"  # the text of that picture
+        page.check("input[value=meaning]")
+        page.fill("#words", "a small house")
+        page.keyboard.press("Enter")
+        page.wait_for_selector("#near", state="hidden")
+        until(page, "document.querySelector('#results .about').textContent.includes('match')")
+        page.context.close()
 
 
 def test_the_threshold_says_what_it_would_do(page: Any) -> None:

@@ -13,6 +13,7 @@ from click.testing import CliRunner
 
 from curate.cli import main
 from curate.inspection.marks import Marks
+from curate.view.command import view_command
 from tests.inspection.index.material import made
 
 
@@ -73,6 +74,16 @@ def test_marks_are_exported_without_looking(tmp_path: Path) -> None:
     assert not (tmp_path / "run" / "view").exists()
     result = CliRunner().invoke(main, [*command, "--json"])
     assert json.loads(result.output) == {"marks": 1, "file": str(path)}
+
+
+def test_every_option_is_documented() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "view.md").read_text(encoding="utf-8")
+    table = page.split("| --- | --- | --- |\n", 1)[1].split("\n\n", 1)[0]
+    named = [line.split("`")[1] for line in table.splitlines()]
+    options = [
+        one.opts[0].removeprefix("--") for one in view_command.params if one.opts[0] != "run_folder"
+    ]
+    assert sorted(named) == sorted(options)
 
 
 def test_a_folder_without_a_run(tmp_path: Path) -> None:

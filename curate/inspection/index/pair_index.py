@@ -116,7 +116,8 @@ class PairIndex:
 
     def few_values(self, name: str) -> Sequence[str] | None:
         """Return the values of a column of words, sorted, where they are few; else None."""
-        return self._values.get(self.column(name).stored)
+        stored = self.column(name).stored
+        return self._values.get(stored) if len(self) else []
 
     def numbers(self, name: str) -> Numbers:
         """Return a column of numbers or flags.

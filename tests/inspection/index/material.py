@@ -7,9 +7,13 @@ import numpy as np
 from curate.core.columns import IMAGE, URL, WIDTH, embedding
 from curate.core.location import StorePath
 from curate.core.table import CommittedTable
+from curate.stages.scorers.med import Config
 from tests.core.tables import Row, Text, commit_table
 from tests.images.pictures import jpeg
+from tests.stages.partition_tables import partition_table
 
+#: The scorer of ``embedded``.
+SCORER = Config(**{"as": "filter", "embed": True, "canaries": 0.0})
 EVIL = "<script>alert('x')</script>"
 EXTRA = [URL, WIDTH, IMAGE, embedding("x_embed", 4)]
 #: Unit vectors in the order of the rows; the last row has none.
@@ -46,3 +50,27 @@ PARTITIONS = [
 def made(root: StorePath, fingerprint: str = "one") -> CommittedTable:
     """Commit three partitions: five rows with six texts, one partition empty."""
     return commit_table(root, PARTITIONS, extra=EXTRA, fingerprint=fingerprint)
+
+
+def embedded(root: StorePath) -> CommittedTable:
+    """Commit a partition whose embeddings curate-tiny has made: six rows with six texts."""
+    rows = partition_table()
+    stage = SCORER.build()
+    with stage.ready():
+        scored = stage(rows).rows
+    width = SCORER.embed_width
+    assert width is not None
+    entries = [
+        Row(
+            [Text(text) for text in row["texts"]],
+            extra={
+                "image": row["image"],
+                "url": f"http://x.test/{place}",
+                "filter_embed": np.array(row["filter_embed"], np.float16),
+            },
+        )
+        for place, row in enumerate(scored.to_pylist())
+    ]
+    facts = {"stages": [{"name": "filter", "stage": "scorers/med", **SCORER.identity()}]}
+    extra = [URL, IMAGE, embedding("filter_embed", width)]
+    return commit_table(root, [entries], extra=extra, facts=facts)

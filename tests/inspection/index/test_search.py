@@ -12,45 +12,18 @@ import pytest
 from PIL import Image
 
 import curate
-from curate.core.columns import IMAGE, URL, embedding
 from curate.core.errors import ModelError, SourceError, StoreError
-from curate.stages.scorers.med import Config
 from tests.core.tables import Row, Text, commit_table
 from tests.images.pictures import jpeg
-from tests.inspection.index.material import made
+from tests.inspection.index.material import SCORER, embedded, made
 from tests.models.checkpoints import tiny_med
 from tests.recipes import TEXTS, folder_recipe, installed_plugin, picture_folder, write_recipe
 from tests.recipes import curate as command
-from tests.stages.partition_tables import partition_table
-
-SCORER = Config(**{"as": "filter", "embed": True, "canaries": 0.0})
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> curate.RunView:
-    """A run whose embeddings curate-tiny has made."""
-    rows = partition_table()
-    stage = SCORER.build()
-    with stage.ready():
-        scored = stage(rows).rows
-    width = SCORER.embed_width
-    assert width is not None
-    entries = [
-        Row(
-            [Text(text) for text in row["texts"]],
-            extra={
-                "image": row["image"],
-                "url": f"http://x.test/{place}",
-                "filter_embed": np.array(row["filter_embed"], np.float16),
-            },
-        )
-        for place, row in enumerate(scored.to_pylist())
-    ]
-    facts = {"stages": [{"name": "filter", "stage": "scorers/med", **SCORER.identity()}]}
-    root = tmp_path_factory.mktemp("run")
-    extra = [URL, IMAGE, embedding("filter_embed", width)]
-    commit_table(root, [entries], extra=extra, facts=facts)
-    return curate.open_run(root)
+    return curate.RunView(embedded(tmp_path_factory.mktemp("run")))
 
 
 def test_by_words(run: curate.RunView) -> None:
