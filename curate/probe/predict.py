@@ -26,7 +26,7 @@ from curate.probe.prediction import (
     StagePrediction,
     StepPrediction,
 )
-from curate.stages.batch_size import CPU_BATCH, LARGEST
+from curate.stages.batch_size import LARGEST
 from curate.stages.modelling import ModelConfig
 
 _DRAWS = 300
@@ -281,8 +281,8 @@ class _Predictor:
                 "on a machine with such a GPU"
             )
         largest = max(m.sizes)
-        idle = [stage.name for stage in self._models if _batch(stage.config, m.gpus) > largest]
-        if idle:
+        idle = [stage.name for stage in self._models if _batch(stage.config) > largest]
+        if idle and m.gpus:  # on a CPU a picture takes as long alone
             found.append(
                 f"{', '.join(idle)}: the sample's largest chunk of {largest} rows fills no batch, "
                 "so that its rows took longer than a run's: probe with more"
@@ -294,10 +294,8 @@ class _Predictor:
         return found
 
 
-def _batch(config: StageConfig, gpus: int) -> float:
-    """Return the pictures that a stage takes at once; 0 where it runs no model."""
+def _batch(config: StageConfig) -> int:
+    """Return the pictures that a stage takes at once on a GPU; 0 where it runs no model."""
     if not isinstance(config, ModelConfig):
         return 0
-    if config.batch_size == "auto":
-        return LARGEST if gpus else CPU_BATCH
-    return config.batch_size
+    return LARGEST if config.batch_size == "auto" else config.batch_size

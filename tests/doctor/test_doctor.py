@@ -104,6 +104,14 @@ def test_a_recipe_that_can_run(tmp_path: Path) -> None:
     assert not (tmp_path / "run").exists()
 
 
+def test_an_object_store_is_asked(tmp_path: Path) -> None:
+    picture_folder(tmp_path / "pictures")
+    output = "memory://doctor/run"
+    found = examined(write_recipe(tmp_path / "r.yaml", folder_recipe(tmp_path, output=output)))
+    assert found["output"]["says"] == f"{output} answers"
+    assert "disk" not in found
+
+
 def test_the_quickstart_leaves_nothing_behind(tmp_path: Path) -> None:
     output = f"output={tmp_path / 'run'}"
     found = examined(ROOT / "pipelines" / "quickstart.yaml", "--set", output)

@@ -207,6 +207,16 @@ def test_steps_over_the_table_have_a_beginning_and_go_by_the_row(plan: Plan) -> 
     assert said.cautions[1] == "not in these figures: pretrain"
 
 
+def test_chunks_that_fill_no_batch_of_a_gpu_are_said(plan: Plan) -> None:
+    said = local(plan, measured(sizes=[8, 16, 24, 8]))
+    assert said.cautions == []
+    on_gpu = predict(
+        measured(sizes=[8, 16, 24, 8], gpus=1, device="a GPU"),
+        *(plan, EngineConfig(), Cluster(4, 1), Prices()),
+    )
+    assert on_gpu.cautions[0].startswith("f: the sample's largest chunk of 24 rows fills no batch")
+
+
 def test_a_cpu_that_stands_for_gpus_is_said(plan: Plan) -> None:
     said = predict(measured(), plan, EngineConfig(kind="ray"), Cluster(8, 4), Prices())
     assert said.cautions[0].startswith("measured on a CPU")
