@@ -215,7 +215,7 @@ def questions(client: Client, num_images: int) -> Iterator[tuple[str, Callable[[
             threshold=threshold(),
         ),
     )
-    yield "list what changes side", lambda: client.page(shifted=threshold(), sort="distance")
+    yield "list what changes side", lambda: client.page(shifted=threshold(), sort="order:distance")
     yield (
         "histogram, with a filter",
         lambda: client.post(

@@ -113,7 +113,7 @@ def test_thresholds(server: Server) -> None:
     found = server.post("/api/effect", asked).json
     assert (found["kept"], found["scored"], found["gained"], found["lost"]) == (2, 5, 0, 1)
     assert found["sources"] == {"synthetic": [1, 0], "web": [4, 2]}
-    shifted = page(server, shifted=asked["threshold"], sort="distance")
+    shifted = page(server, shifted=asked["threshold"], sort="order:distance")
     assert [pair["text"] for pair in shifted["pairs"]] == ["the red house of a dog"]
     found = server.post("/api/histogram", {"query": {}, "column": "x_itm"}).json
     assert len(found["edges"]) == 81

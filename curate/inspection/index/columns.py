@@ -22,6 +22,8 @@ ColumnKind = Literal["number", "flag", "text"]
 #: The column of a table of embeddings that holds them.
 VECTOR = "vector"
 _FLAT_NUMBERS = ("partition", "row", "text_index")
+#: Names of the flat view, and of the column of marks.
+_TAKEN = (*FLAT_NAMES, "mark")
 _TEXT_LISTS = tuple(field.name for field in run_columns.TEXT_FIELDS)
 #: Names that Lance takes; it refuses a dot, and a list may bring any name.
 _PLAIN_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
@@ -71,7 +73,7 @@ def layout(table: CommittedTable) -> Layout:
     for field in table.schema:
         if field.name in (*run_columns.KEYS, "uid", *_TEXT_LISTS):
             continue
-        taken = field.name in FLAT_NAMES
+        taken = field.name in _TAKEN
         kind = _kind(field)
         if is_embedding(field):
             embeddings.append(field.name)

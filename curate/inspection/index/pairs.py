@@ -93,7 +93,7 @@ class Pairs:
         Raises:
             StoreError: no such column; the message offers the nearest.
         """
-        if name == MARK or name.removeprefix(SELECTION) in self.selections:
+        if name == MARK or name in (SELECTION + one for one in self.selections):
             return "text"
         if name not in self.index.columns:
             raise StoreError(f"no column {name!r}: {nearest(name, self.names)}")
@@ -220,7 +220,9 @@ class Pairs:
             return np.flatnonzero(members)
         if query.sort == DISTANCE:
             if query.shifted is None:
-                raise StoreError("'distance' is the distance from a threshold: move one first")
+                raise StoreError(
+                    "pairs can only be sorted by their distance from a threshold that moves some"
+                )
             places = np.flatnonzero(members)  # all of them scored, or they would not have moved
             values = self.index.numbers(query.shifted.column).values[places]
             return places[np.argsort(np.abs(values - query.shifted.value))]

@@ -10,7 +10,7 @@ from curate.inspection.index.pair_index import Floats, Places
 #: The column of marks, and the beginning of a selection's.
 MARK, SELECTION = "mark", "selection:"
 #: Orders that are no column: a fair sample, and by distance from the threshold.
-RANDOM, DISTANCE = "random", "distance"
+RANDOM, DISTANCE = "order:random", "order:distance"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ class Query:
         words: that the text must have; "" for none. See ``PairIndex.with_words``.
         near: images to be like; None for no such search.
         shifted: only pairs that the threshold moves to the other side.
-        sort: a column of numbers, ``random`` or ``distance``; "" for the order of the search, or
+        sort: a column of numbers, ``RANDOM`` or ``DISTANCE``; "" for the order of the search, or
             else of the source.
         descending: the greatest first.
     """

@@ -28,7 +28,7 @@ export function members() {
 
 export function query() {
   const shifted = asked.shifted ? asked.threshold : null;
-  const sort = shifted && !asked.sort ? "distance" : asked.sort;
-  const sorted = sort === "random" || sort === "distance" ? false : asked.descending;
+  const sort = shifted && !asked.sort ? "order:distance" : asked.sort;
+  const sorted = sort.startsWith("order:") ? false : asked.descending;
   return { ...members(), shifted, sort, descending: sorted };
 }

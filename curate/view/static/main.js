@@ -14,7 +14,7 @@ function order(state) {
   const others = numbers.filter((name) => !state.scores.includes(name));
   options(byId("sort"), [
     ["", "best match, else as in the run"],
-    ["random", "random, a fair sample"],
+    ["order:random", "random, a fair sample"],
     ...[...state.scores, ...others].map((name) => [name, name]),
   ]);
   const changed = () =>

@@ -33,6 +33,7 @@ def test_columns_that_a_list_brings(tmp_path: Path) -> None:
     """Names that Lance refuses or the flat view has taken, and types that need another form."""
     extra = [
         pa.field("source", pa.string()),
+        pa.field("mark", pa.string()),
         pa.field("a.b c", pa.int64()),
         pa.field("tags", pa.list_(pa.string())),
         pa.field("day", pa.date32()),
@@ -40,7 +41,13 @@ def test_columns_that_a_list_brings(tmp_path: Path) -> None:
         run_columns.parallel("x_truncated", pa.bool_()),
     ]
     values = {
-        **{"source": "list", "a.b c": 7, "tags": ["one", "two"], "nested": {"x": 1}},
+        **{
+            "source": "list",
+            "mark": "list's",
+            "a.b c": 7,
+            "tags": ["one", "two"],
+            "nested": {"x": 1},
+        },
         **{"day": datetime.date(2026, 1, 2), "x_truncated": [True, None]},
     }
     table = commit_table(tmp_path, [[Row([Text(), Text()], extra=values)]], extra=extra)
@@ -50,6 +57,7 @@ def test_columns_that_a_list_brings(tmp_path: Path) -> None:
     found = {column.name: pairs[column.stored].to_pylist() for column in wanted.columns}
     assert found["row.source"] == ["list", "list"]
     assert found["source"] == ["web", "web"]
+    assert found["row.mark"] == ["list's"] * 2
     assert found["a.b c"] == [7, 7]
     assert found["tags"] == ["one, two"] * 2
     assert found["day"] == ["2026-01-02"] * 2

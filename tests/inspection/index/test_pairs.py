@@ -11,7 +11,7 @@ from curate.core.selection import select
 from curate.inspection.index.effects import calibrated, effect, histogram
 from curate.inspection.index.filters import Condition
 from curate.inspection.index.pairs import Pairs
-from curate.inspection.index.query import Near, Query, Threshold
+from curate.inspection.index.query import DISTANCE, RANDOM, Near, Query, Threshold
 from curate.inspection.index.search import Search
 from curate.inspection.marks import Marks
 from curate.stages.selectors.threshold import Config
@@ -92,6 +92,7 @@ def test_conditions(pairs: Pairs, condition: tuple[Any, ...], expected: list[int
         (("text", "=", 1), "text is due"),
         (("text", "; DROP TABLE", "a"), "has no filter"),
         (("selection:other", "=", "selected"), "no column 'selection:other'"),
+        (("default", "=", "selected"), "no column 'default'"),
     ],
 )
 def test_conditions_that_are_none(pairs: Pairs, condition: tuple[Any, ...], said: str) -> None:
@@ -106,16 +107,16 @@ def test_all_conditions_hold(pairs: Pairs) -> None:
 def test_orders(pairs: Pairs) -> None:
     assert places(pairs, sort="x_itm", descending=True) == [0, 4, 5, 2, 1, 3]
     assert places(pairs, sort="x_itm") == [1, 2, 5, 4, 0, 3]  # what has no score comes last
-    mixed = places(pairs, sort="random")
+    mixed = places(pairs, sort=RANDOM)
     assert sorted(mixed) == list(range(6))
     assert mixed != list(range(6))
-    assert places(pairs, sort="random") == mixed
+    assert places(pairs, sort=RANDOM) == mixed
     web = ("source", "=", "web")
-    assert places(pairs, web, sort="random") == [place for place in mixed if place != 1]
+    assert places(pairs, web, sort=RANDOM) == [place for place in mixed if place != 1]
     with pytest.raises(StoreError, match="holds words: sort by a column of numbers"):
         places(pairs, sort="text")
-    with pytest.raises(StoreError, match="move one first"):
-        places(pairs, sort="distance")
+    with pytest.raises(StoreError, match="distance from a threshold"):
+        places(pairs, sort=DISTANCE)
 
 
 def test_words_filters_and_orders_go_together(pairs: Pairs) -> None:
@@ -151,8 +152,8 @@ def test_what_changes_side(pairs: Pairs) -> None:
     assert places(pairs, shifted=stricter) == [5]
     looser = Threshold("x_itm", 0.15, "default")
     assert places(pairs, shifted=looser) == [1, 2]
-    assert places(pairs, shifted=looser, sort="distance") == [1, 2]
-    assert places(pairs, shifted=Threshold("x_itm", 0.45, 0.15), sort="distance") == [2, 1]
+    assert places(pairs, shifted=looser, sort=DISTANCE) == [1, 2]
+    assert places(pairs, shifted=Threshold("x_itm", 0.45, 0.15), sort=DISTANCE) == [2, 1]
     assert places(pairs, shifted=Threshold("x_itm", 0.45, "default")) == []
     with pytest.raises(StoreError, match="no column 'selection:dfault'"):
         places(pairs, shifted=Threshold("x_itm", 0.45, "dfault"))
