@@ -23,7 +23,6 @@ from curate.loop import Loop, percent, table_line
 from curate.loop_config import BootstrapConfig
 from curate.outcome import Reporter
 from curate.progress import RunProgress
-from curate.trained import evaluated
 
 
 @dataclass(frozen=True)
@@ -149,7 +148,7 @@ class _Rounds:
         """Pretrain a new model, always from the recipe's own start, and judge it."""
         model = self._loop.pretrained(self._config.pretrain, table, selection, name)
         evaluate = self._config.evaluate
-        return model, None if evaluate is None else evaluated(evaluate, model, self._reporter)
+        return model, None if evaluate is None else self._loop.evaluated(evaluate, model)
 
 
 def table_of(result: BootstrapResult) -> str:

@@ -22,6 +22,7 @@ from curate.core.plan import StagePlan
 from curate.core.selection import Selection
 from curate.core.selection_pairs import SelectionPairs
 from curate.core.table import CommittedTable
+from curate.evaluate.config import EvaluateConfig
 from curate.inspection.score_samples import canary_scores
 from curate.loop_config import FROM_THE_ROUND, LoopConfig
 from curate.outcome import Reporter
@@ -29,7 +30,7 @@ from curate.pretrain.config import PretrainConfig
 from curate.pretrain.sections import StartConfig
 from curate.recipe import Recipe
 from curate.run import run
-from curate.trained import trained
+from curate.trained import evaluated, trained
 
 RAW = "raw"
 #: Settings by which selectors cut; the first that a selector has is set by the canaries.
@@ -88,7 +89,7 @@ class Loop:
     ) -> Path:
         """Train on a selection, below ``models/NAME``; returns the checkpoint."""
         said = trained(
-            config,
+            self._sharing(config),
             self.config.output / "models" / name,
             self.reporter,
             source=SelectionPairs(table, selection, score=config.data.score),
@@ -108,7 +109,7 @@ class Loop:
             config = config.model_copy(update={"start": start})
         tables = self.config.clean
         result = trained(
-            config,
+            self._sharing(config),
             self.config.output / "models" / name,
             self.reporter,
             source=open_tables(tables),
@@ -119,6 +120,25 @@ class Loop:
             said=said,
         )
         return Path(result["model"])
+
+    def evaluated(self, config: EvaluateConfig, model: Path) -> Mapping[str, Any]:
+        """Evaluate one of the loop's models, once."""
+        training = self.config.pretrain
+        frozen = training.data.cache == "image_tokens" and not training.optim.image_lr_scale
+        kept = self._image_tokens if frozen else None
+        return evaluated(config, model, self.reporter, image_tokens=kept)
+
+    @property
+    def _image_tokens(self) -> Path:
+        return self.config.output / "image_tokens"
+
+    def _sharing(self, config: PretrainConfig) -> PretrainConfig:
+        """Return a training that shares the image tokens it keeps with the others."""
+        data = config.data
+        if data.cache != "image_tokens" or data.cache_folder is not None:
+            return config
+        shared = data.model_copy(update={"cache_folder": self._image_tokens})
+        return config.model_copy(update={"data": shared})
 
     def threshold(self, table: CommittedTable, score: str) -> float | None:
         """Return the threshold that rejects the wanted share of the canaries.

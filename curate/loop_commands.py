@@ -60,7 +60,8 @@ def prove_command(recipe: Path, output: Path | None, sets: Sequence[str], as_jso
     from rich.console import Console
 
     from curate.loop_config import ProveConfig, load_loop
-    from curate.prove import prove, table_of
+    from curate.proof_report import table_of
+    from curate.prove import prove
     from curate.terminal import Terminal
 
     config = load_loop(ProveConfig, recipe, output=output, sets=sets)

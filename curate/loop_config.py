@@ -10,7 +10,7 @@ from typing import Any, Literal, Self, TypeVar
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from curate.core import yaml_lines
-from curate.core.config import FrozenConfig
+from curate.core.config import FrozenConfig, tuning
 from curate.core.errors import Problem, RecipeError, nearest
 from curate.core.pairs import TableConfig
 from curate.core.validation import override, validation_problems
@@ -20,7 +20,7 @@ from curate.recipe_files import from_file
 
 #: Stands where a fine-tuning's starting checkpoint will: the round's own pretraining.
 FROM_THE_ROUND = Path("{model}")
-_TRAININGS = ("pretrain", "captioner", "filter")
+_TRAININGS = ("pretrain", "base", "captioner", "filter")
 
 
 class LoopConfig(FrozenConfig):
@@ -65,7 +65,8 @@ class LoopConfig(FrozenConfig):
     @model_validator(mode="after")
     def _tables_come_from_the_loop(self) -> Self:
         for name in _TRAININGS:
-            if getattr(self, name).data.tables:
+            training: PretrainConfig | None = getattr(self, name, None)
+            if training is not None and training.data.tables:
                 raise ValueError(f"{name} takes its pairs from the loop: leave out its data.tables")
         return self
 
@@ -119,17 +120,21 @@ class ProveConfig(LoopConfig):
     """A controlled experiment: the same training on differently made sets, several times.
 
     Attributes:
-        arms: by name. ``raw`` must be one, without settings: every web text as it comes; captioner
-            and filter come from its model.
+        arms: by name. ``raw`` must be one, without settings: every web text as it comes.
         compare: pairs of arms whose difference is estimated, the hoped-for better one first.
         seeds: of the trainings; every arm is trained with each.
+        base: how the model is trained, on the raw pairs, that captioner and filter are fine-tuned
+            from; None: they come from the raw arm's model of the first seed.
         evaluate: how the models are judged, on pictures that nothing was trained on.
+        jobs: trainings at a time, each in a process of its own with its share of the threads.
     """
 
     arms: dict[str, ArmConfig] = Field(min_length=2)
     compare: tuple[tuple[str, str], ...] = Field(min_length=1)
     seeds: tuple[int, ...] = Field((0, 1, 2), min_length=1)
+    base: PretrainConfig | None = None
     evaluate: EvaluateConfig
+    jobs: int = tuning(1, ge=1, le=64)
 
     @model_validator(mode="after")
     def _arms_are_there(self) -> ProveConfig:

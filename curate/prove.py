@@ -5,21 +5,20 @@ against beam), 4 (shared against separate captioner and filter), 12 (longer trai
 model against going on); DataComp's CLIP-score filter (arXiv 2304.14108); SVD's and Emu's last stage
 on the small best set (arXiv 2311.15127, 2309.15807).
 
-Captioner and filter come from the raw arm's model of the first seed, fine-tuned on clean pairs.
+Captioner and filter come from one model trained on the raw pairs, fine-tuned on clean pairs.
 Every model starts from the recipe's own start and takes the same number of steps; everything is
 kept, so that an experiment that was stopped goes on and one that is done costs nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from curate.core.atomic import write_json, write_whole
 from curate.core.config import SelectorConfig
 from curate.core.errors import Problem, RecipeError
 from curate.core.plan import stage_identity
@@ -29,84 +28,15 @@ from curate.core.stage import Selector
 from curate.core.table import CommittedTable
 from curate.core.validation import validated
 from curate.evaluate.intervals import Interval, difference_interval, mean_interval
-from curate.inspection.whiskers import Whisker, whiskers
-from curate.loop import RAW, Loop, table_line
+from curate.loop import RAW, Loop
 from curate.loop_config import ArmConfig, ProveConfig
 from curate.outcome import Reporter
 from curate.pretrain.config import PretrainConfig
 from curate.pretrain.sections import StartConfig
 from curate.progress import RunProgress
+from curate.proof_report import WAYS, Arm, Proof, write_down
 from curate.recipe_files import merged
-from curate.trained import evaluated
-
-#: Directions of retrieval: text to image, and image to text.
-WAYS = ("t2i", "i2t")
-
-
-@dataclass(frozen=True)
-class Arm:
-    """One arm, trained with every seed.
-
-    Attributes:
-        name: in the recipe.
-        pictures: with a kept text.
-        texts: kept, by source.
-        threshold: set by the canaries; None where nothing was judged.
-        steps: of each training.
-        recall: recall@1 by direction, with its interval.
-        hits: whether each item was found, [S, N] by direction.
-    """
-
-    name: str
-    pictures: int
-    texts: Mapping[str, int]
-    threshold: float | None
-    steps: int
-    recall: Mapping[str, Interval]
-    hits: Mapping[str, np.ndarray]
-
-
-@dataclass(frozen=True)
-class Proof:
-    """What the experiment came to.
-
-    Attributes:
-        name: of the recipe.
-        output: its folder.
-        seeds: of the trainings.
-        pool: images and texts of the evaluation.
-        arms: in the recipe's order.
-        differences: of two arms, by direction.
-    """
-
-    name: str
-    output: Path
-    seeds: tuple[int, ...]
-    pool: tuple[int, int]
-    arms: tuple[Arm, ...]
-    differences: Mapping[tuple[str, str], Mapping[str, Interval]]
-
-    def to_json(self) -> dict[str, Any]:
-        """Return plain values."""
-        return {
-            "name": self.name,
-            "seeds": list(self.seeds),
-            "pool": {"images": self.pool[0], "texts": self.pool[1]},
-            "arms": {
-                arm.name: {
-                    "pictures": arm.pictures,
-                    "texts": dict(arm.texts),
-                    "threshold": arm.threshold,
-                    "steps": arm.steps,
-                    "recall@1": {way: vars(arm.recall[way]) for way in WAYS},
-                }
-                for arm in self.arms
-            },
-            "differences": [
-                {"of": list(pair), **{way: vars(found[way]) for way in WAYS}}
-                for pair, found in self.differences.items()
-            ],
-        }
+from curate.side_by_side import SideBySide
 
 
 def prove(config: ProveConfig, reporter: Reporter) -> Proof:
@@ -118,12 +48,55 @@ def prove(config: ProveConfig, reporter: Reporter) -> Proof:
     """
     progress = RunProgress(reporter, kind="loop", name=config.name)
     with progress.telling(config.output):
-        proof = _Experiment(config, progress).run()
-        write_json(proof.output / "proof.json", proof.to_json())
-        for name, text in (("proof.md", table_of(proof)), ("proof.svg", chart_of(proof))):
-            data = text.encode()
-            write_whole(proof.output / name, lambda file, data=data: file.write(data))  # type: ignore[misc]
-    return proof
+        return _Experiment(config, progress).run()
+
+
+@dataclass(frozen=True)
+class _Set:
+    """What an arm is trained on, and the threshold that the canaries set for it, if any."""
+
+    table: CommittedTable
+    selection: Selection
+    threshold: float | None
+
+
+def _train(config: ProveConfig, training: PretrainConfig, made: _Set, name: str) -> None:
+    """Train and judge one model of an arm, in a process of its own."""
+    loop = Loop(config, Reporter())
+    model = loop.pretrained(training, made.table, made.selection, name)
+    loop.evaluated(config.evaluate, model)
+
+
+#: Fine-tunings from the base, by the folder of the model: the settings, and what is said.
+_Tuning = tuple[PretrainConfig, str]
+
+
+def _tunings(config: ProveConfig) -> dict[str, _Tuning]:
+    """Return what is fine-tuned from the base, by name."""
+    found = {
+        "filter": (config.filter, "the filter"),
+        "captioner": (config.captioner, "the captioner"),
+    }
+    if any(arm.shared for arm in config.arms.values()):
+        found["shared"] = (_joint(config), "captioner and filter in one")
+    return found
+
+
+def _joint(config: ProveConfig) -> PretrainConfig:
+    """Return how one model learns to caption and to judge, as BLIP's table 4 shares them."""
+    kinds = {objective.kind for objective in config.filter.objectives}
+    extra = [one for one in config.captioner.objectives if one.kind not in kinds]
+    changes = {
+        "name": f"{config.filter.name}-shared",
+        "objectives": (*config.filter.objectives, *extra),
+    }
+    return config.filter.model_copy(update=changes)
+
+
+def _tune(config: ProveConfig, name: str, base: Path) -> None:
+    """Fine-tune one model, in a process of its own."""
+    settings, said = _tunings(config)[name]
+    Loop(config, Reporter()).finetuned(settings, base, name, said)
 
 
 class _Experiment:
@@ -131,56 +104,100 @@ class _Experiment:
         self._config = config
         self._reporter = reporter
         self._loop = Loop(config, reporter)
+        self._beside = SideBySide(config.jobs)
         # said before anything runs: settings of arms that do not fit the training
         self._trainings = {name: self._training(name, arm) for name, arm in config.arms.items()}
 
     def run(self) -> Proof:
-        """Train every arm with every seed, and compare them."""
+        """Train every arm with every seed, and compare them; written down after each arm."""
         config = self._config
         self._raw = self._loop.raw()
-        self._raw_models = {
-            seed: self._loop.pretrained(self._seeded(RAW, seed), *self._raw, f"{RAW}-{seed}")
-            for seed in config.seeds
-        }
-        first = self._raw_models[config.seeds[0]]
-        captioner = self._loop.finetuned(config.captioner, first, "captioner", "the captioner")
-        judge = self._loop.finetuned(config.filter, first, "filter", "the filter")
+        sets = {RAW: _Set(*self._raw, None)}  # first: others may go on from its models
         found: dict[str, Arm] = {}
-        waiting = dict(config.arms)
-        while waiting:  # an arm that draws as many texts as another comes after it
-            name = next(n for n, arm in waiting.items() if arm.like is None or arm.like in found)
-            found[name] = self._arm(name, waiting.pop(name), (captioner, judge), found)
-        arms = tuple(found[name] for name in config.arms)
+        with self._beside.stopping():
+            self._start(RAW, sets[RAW])
+            base = self._base()
+            for name in _tunings(config):
+                self._begin(name, _tune, config, name, base)
+            waiting = {name: arm for name, arm in config.arms.items() if name != RAW}
+            while waiting:  # an arm that draws as many texts as another comes after it
+                self._judge(sets, found)
+                name = next(n for n, arm in waiting.items() if arm.like is None or arm.like in sets)
+                sets[name] = self._set(name, waiting.pop(name), base, sets)
+                self._start(name, sets[name])
+            self._beside.finish()
+            self._judge(sets, found)
+        return self._proof(found)
+
+    def _judge(self, sets: Mapping[str, _Set], found: dict[str, Arm]) -> None:
+        """Write down the arms whose models are not in training elsewhere."""
+        for name in [one for one in sets if one not in found and not self._goes_on(one)]:
+            found[name] = self._arm(name, sets[name])
+            write_down(self._proof(found))
+
+    def _proof(self, found: Mapping[str, Arm]) -> Proof:
+        config = self._config
         return Proof(
             config.name,
             config.output,
             config.seeds,
             self._pool,
-            arms,
-            {pair: self._difference(found[pair[0]], found[pair[1]]) for pair in config.compare},
+            tuple(found[name] for name in config.arms if name in found),
+            {
+                (better, worse): self._difference(found[better], found[worse])
+                for better, worse in config.compare
+                if better in found and worse in found
+            },
+            tuple(name for name in config.arms if name not in found),
         )
+
+    def _base(self) -> Path:
+        """Return the model that captioner and filter are fine-tuned from."""
+        config = self._config
+        if config.base is not None:
+            return self._loop.pretrained(config.base, *self._raw, "base")
+        self._beside.finish()
+        return self._raw_model(config.seeds[0])
+
+    def _raw_model(self, seed: int) -> Path:
+        return self._loop.pretrained(self._of_seed(RAW, seed), *self._raw, f"{RAW}-{seed}")
 
     # -- one arm ---------------------------------------------------------------------------------
 
-    def _arm(
-        self, name: str, arm: ArmConfig, tuned: tuple[Path, Path], found: Mapping[str, Arm]
-    ) -> Arm:
+    def _set(self, name: str, arm: ArmConfig, base: Path, sets: Mapping[str, _Set]) -> _Set:
+        """Make an arm's training set."""
         self._reporter.say(f"arm {name}")
-        if name == RAW:
-            (table, selection), threshold = self._raw, None
-        else:
-            if arm.shared:
-                tuned = (self._joint(), self._joint())
-            table = self._loop.labelled(*tuned, captions=arm.captions)
-            selection, threshold = self._selection(name, arm, table, found)
+        writer, judge = ("shared", "shared") if arm.shared else ("captioner", "filter")
+        table = self._loop.labelled(
+            self._tuned(writer, base), self._tuned(judge, base), captions=arm.captions
+        )
+        return _Set(table, *self._selection(name, arm, table, sets))
+
+    def _start(self, name: str, made: _Set) -> None:
+        """Train and judge an arm's models in processes of their own, where there are several."""
+        if self._config.arms[name].continued:
+            self._beside.finish()  # the raw models must be there
+        for seed in self._config.seeds:
+            label = f"{name}-{seed}"
+            training = self._of_seed(name, seed)
+            self._begin(label, _train, self._config, training, made, label)
+
+    def _begin(self, name: str, call: Callable[..., object], *arguments: Any) -> None:
+        if self._config.jobs > 1:
+            where = self._config.output / "models" / name / "metrics.jsonl"
+            self._reporter.say(f"{name}: in a process of its own, unless it is there; see {where}")
+        self._beside.start(name, call, *arguments)
+
+    def _goes_on(self, name: str) -> bool:
+        return any(self._beside.is_running(f"{name}-{seed}") for seed in self._config.seeds)
+
+    def _arm(self, name: str, made: _Set) -> Arm:
+        """Train an arm's models, unless they are there, and judge them."""
         hits: dict[str, list[np.ndarray]] = {way: [] for way in WAYS}
         for seed in self._config.seeds:
-            training = self._seeded(name, seed)
-            if arm.continued:
-                start = StartConfig.model_validate({"from": self._raw_models[seed]})
-                training = training.model_copy(update={"start": start})
-            model = self._loop.pretrained(training, table, selection, f"{name}-{seed}")
-            said = evaluated(self._config.evaluate, model, self._reporter)["retrieval"]
+            training = self._of_seed(name, seed)
+            model = self._loop.pretrained(training, made.table, made.selection, f"{name}-{seed}")
+            said = self._loop.evaluated(self._config.evaluate, model)["retrieval"]
             self._pool = (said["num_images"], said["num_texts"])
             self._owners = np.asarray(said["ranks"]["owners"])
             hits["t2i"].append(np.asarray(said["ranks"]["of_texts"]) < 1)
@@ -189,16 +206,16 @@ class _Experiment:
         steps = (training.steps or 0) + (training.final.steps or 0 if training.final else 0)
         return Arm(
             name,
-            int(selection.facts["rows_kept"]),
-            dict(selection.facts["selected"]),
-            threshold,
+            int(made.selection.facts["rows_kept"]),
+            dict(made.selection.facts["selected"]),
+            made.threshold,
             steps,
             {way: mean_interval(stacked[way], self._owners_of(way)) for way in WAYS},
             stacked,
         )
 
     def _selection(
-        self, name: str, arm: ArmConfig, table: CommittedTable, found: Mapping[str, Arm]
+        self, name: str, arm: ArmConfig, table: CommittedTable, sets: Mapping[str, _Set]
     ) -> tuple[Selection, float | None]:
         inner: Selector | None = None
         threshold = None
@@ -209,34 +226,26 @@ class _Experiment:
             inner = plan.config.build()
             settings |= stage_identity(plan)
         elif arm.like is not None:
-            share = self._share(found[arm.like], self._config.arms[arm.like], table)
+            share = self._share(sets[arm.like].selection, self._config.arms[arm.like], table)
             inner = RandomShare(share, seed=0)
             settings |= dict(inner.summary())
         selection, _ = select(table, Among(inner, arm.keep), settings, name=f"arm-{name}")
         return selection, threshold
 
     @staticmethod
-    def _share(other: Arm, config: ArmConfig, table: CommittedTable) -> float:
+    def _share(other: Selection, config: ArmConfig, table: CommittedTable) -> float:
         """Return the share of its texts that another arm keeps."""
         total = sum(
             int(np.isin(texts["source"].to_pylist(), config.keep).sum())
             for texts in table.each_texts()
         )
-        return sum(other.texts.values()) / max(1, total)
+        return other.selected / max(1, total)
 
-    def _joint(self) -> Path:
-        """Return one model fine-tuned to caption and to judge, as BLIP's table 4 shares them."""
-        config = self._config
-        kinds = {objective.kind for objective in config.filter.objectives}
-        extra = [one for one in config.captioner.objectives if one.kind not in kinds]
-        both = config.filter.model_copy(
-            update={
-                "name": f"{config.filter.name}-shared",
-                "objectives": (*config.filter.objectives, *extra),
-            }
-        )
-        first = self._raw_models[config.seeds[0]]
-        return self._loop.finetuned(both, first, "shared", "captioner and filter in one")
+    def _tuned(self, name: str, base: Path) -> Path:
+        """Return a model fine-tuned from the base."""
+        self._beside.finish(name)
+        settings, said = _tunings(self._config)[name]
+        return self._loop.finetuned(settings, base, name, said)
 
     # -- trainings -------------------------------------------------------------------------------
 
@@ -256,8 +265,12 @@ class _Experiment:
         data["steps"] = left
         return validated(PretrainConfig, data, label=self._config.name, at=("arms", name, "train"))
 
-    def _seeded(self, name: str, seed: int) -> PretrainConfig:
-        return self._trainings[name].model_copy(update={"seed": seed})
+    def _of_seed(self, name: str, seed: int) -> PretrainConfig:
+        training = self._trainings[name].model_copy(update={"seed": seed})
+        if not self._config.arms[name].continued:
+            return training
+        start = StartConfig.model_validate({"from": self._raw_model(seed)})
+        return training.model_copy(update={"start": start})
 
     # -- comparisons -----------------------------------------------------------------------------
 
@@ -269,45 +282,3 @@ class _Experiment:
             way: difference_interval(better.hits[way], worse.hits[way], self._owners_of(way))
             for way in WAYS
         }
-
-
-def table_of(proof: Proof) -> str:
-    """Return the arms and the differences as Markdown."""
-    images, texts = proof.pool
-    seeds = ", ".join(str(seed) for seed in proof.seeds)
-    lines = [
-        f"Recall@1 in per cent with 95% intervals (bootstrap over pictures and seeds); {images:,} "
-        f"images and {texts:,} texts; seeds {seeds}.",
-        "",
-        table_line(["arm", "pictures", "web", "synthetic", "steps", "t2i R@1", "i2t R@1"]),
-        table_line(["---"] * 7),
-    ]
-    for arm in proof.arms:
-        counts = [f"{arm.texts.get(source, 0):,}" for source in ("web", "synthetic")]
-        found = [_with_interval(arm.recall[way]) for way in WAYS]
-        lines.append(table_line([arm.name, f"{arm.pictures:,}", *counts, f"{arm.steps:,}", *found]))
-    lines += ["", table_line(["difference", "t2i", "i2t"]), table_line(["---"] * 3)]
-    for (better, worse), found_by_way in proof.differences.items():
-        cells = [
-            _with_interval(found_by_way[way], sign=True)
-            + (" *" if found_by_way[way].excludes_zero else "")
-            for way in WAYS
-        ]
-        lines.append(table_line([f"{better} - {worse}", *cells]))
-    return "\n".join([*lines, "", "\\* the interval excludes zero."]) + "\n"
-
-
-def chart_of(proof: Proof) -> str:
-    """Return the differences in text-to-image recall as SVG."""
-    rows = []
-    for (better, worse), found in proof.differences.items():
-        one = found["t2i"]
-        points = (100 * number for number in (one.value, one.low, one.high))
-        rows.append(Whisker(f"{better} - {worse}", *points))
-    return whiskers(rows, title=f"{proof.name}: difference in t2i recall@1", unit=" pp")
-
-
-def _with_interval(one: Interval, *, sign: bool = False) -> str:
-    form = "{:+.1f}" if sign else "{:.1f}"
-    value, low, high = (form.format(100 * number) for number in (one.value, one.low, one.high))
-    return f"{value} ({low} to {high})"

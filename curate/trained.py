@@ -80,8 +80,21 @@ def _as_of(result: Mapping[str, Any], folder: Path, output: StorePath) -> dict[s
     }
 
 
-def evaluated(config: EvaluateConfig, model: StorePath, reporter: Reporter) -> Mapping[str, Any]:
-    """Evaluate a model; the figures are kept beside it and not computed twice."""
+def evaluated(
+    config: EvaluateConfig,
+    model: StorePath,
+    reporter: Reporter,
+    *,
+    image_tokens: Path | None = None,
+) -> Mapping[str, Any]:
+    """Evaluate a model; the figures are kept beside it and not computed twice.
+
+    Args:
+        config: what is evaluated.
+        model: the checkpoint.
+        reporter: told what goes on.
+        image_tokens: folder in which models of the same image tower share its tokens.
+    """
     from curate.evaluate.run import evaluate
 
     output = model.parent / "evaluation.json"
@@ -93,7 +106,9 @@ def evaluated(config: EvaluateConfig, model: StorePath, reporter: Reporter) -> M
     reporter.step_done("evaluate", str(model))
     with fetched(model) as folder:
         found = {
-            **evaluate(folder, config, echo=reporter.say).as_json(ranks=True),
+            **evaluate(folder, config, image_tokens=image_tokens, echo=reporter.say).as_json(
+                ranks=True
+            ),
             "model": str(model),
         }
     write_json(output, found)

@@ -14,7 +14,8 @@ import yaml
 from curate.core.errors import RecipeError
 from curate.loop_config import ProveConfig, load_loop
 from curate.outcome import Reporter
-from curate.prove import prove, table_of
+from curate.proof_report import table_of
+from curate.prove import prove
 from tests.recipes import curate
 from tests.test_bootstrap import Stopper, material, training, weights, written
 
@@ -111,6 +112,23 @@ def test_every_kind_of_arm(tmp_path: Path) -> None:
     assert len(made) == len(set(made.values())) == 2 * len(arms) + 3  # captioner, filter, shared
 
 
+@pytest.mark.slow
+def test_trainings_side_by_side_come_to_the_same_arms(done: Path, tmp_path: Path) -> None:
+    data = yaml.safe_load((done / "loop.yaml").read_text())
+    names = ("raw", "F", "CF", "random")
+    data["arms"] = {name: data["arms"][name] for name in names}
+    data["arms"]["continued"] = {"continued": True}
+    data |= {"compare": [["CF", "raw"]], "output": str(tmp_path / "proof"), "jobs": 2}
+    proof = prove(load_loop(ProveConfig, written(tmp_path, data)), Reporter())
+    before = json.loads((done / "said.json").read_text())["arms"]
+    for arm in proof.arms:
+        if arm.name in before:
+            assert (arm.pictures, arm.steps) == (before[arm.name]["pictures"], 4)
+    made = weights(tmp_path / "proof")
+    assert len(made) == len(set(made.values())) == 5 * 2 + 2
+    assert not proof.missing
+
+
 def test_differences_are_of_the_arms_and_have_intervals(done: Path) -> None:
     said = json.loads((done / "said.json").read_text())
     assert [one["of"] for one in said["differences"]] == [
@@ -132,6 +150,46 @@ def test_again_costs_nothing(done: Path) -> None:
     assert weights(done / "proof") == before
     assert not [line for line in listener.heard if line.startswith(("pretrain", "evaluate"))]
     assert table_of(proof) == (done / "proof" / "proof.md").read_text()
+
+
+def test_what_is_there_is_written_down_before_all_is(done: Path, tmp_path: Path) -> None:
+    data = yaml.safe_load((done / "loop.yaml").read_text())
+    data["arms"] = {name: data["arms"][name] for name in ("raw", "C", "CF")}
+    data |= {"compare": [["C", "raw"], ["CF", "C"]], "seeds": [0]}
+    data["output"] = str(tmp_path / "proof")
+    config = load_loop(ProveConfig, written(tmp_path, data))
+    with pytest.raises(KeyboardInterrupt):
+        prove(config, Stopper("arm CF"))
+    said = json.loads((tmp_path / "proof" / "proof.json").read_text())
+    assert set(said["arms"]) == {"raw", "C"}
+    assert [one["of"] for one in said["differences"]] == [["C", "raw"]]
+    assert said["missing"] == ["CF"]
+    assert "**Not finished**: still to come CF." in (tmp_path / "proof" / "proof.md").read_text()
+
+
+def test_captioner_and_filter_may_have_a_base_of_their_own(done: Path, tmp_path: Path) -> None:
+    data = yaml.safe_load((done / "loop.yaml").read_text())
+    frozen = {
+        **{"optim": {"lr": 3.0e-3, "image_lr_scale": 0}, "data": {"cache": "image_tokens"}},
+        "batch_size": 12,
+    }
+    pretrain = training(name="pre", epochs=None, steps=2, objectives=["itc"], **frozen)
+    data |= {
+        "pretrain": pretrain,
+        "base": training(name="base", epochs=None, steps=3, **frozen),
+        "arms": {name: data["arms"][name] for name in ("raw", "C")},
+        **{"compare": [["C", "raw"]], "seeds": [0], "output": str(tmp_path / "proof")},
+    }
+    prove(load_loop(ProveConfig, written(tmp_path, data)), Reporter())
+    models = tmp_path / "proof" / "models"
+    assert json.loads((models / "base" / "result.json").read_text())["steps"] == 3
+    for name in ("captioner", "filter"):
+        recipe = yaml.safe_load((models / name / "recipe.yaml").read_text())
+        assert recipe["start"]["from"] == str(models / "base" / "model")
+    # one tower: training pictures once, test pictures in full precision once
+    kinds = [json.loads(path.read_text()) for path in models.parent.glob("image_tokens/*/*.json")]
+    assert sorted(kind["dtype"] for kind in kinds) == ["float16", "float32"]
+    assert len({kind["tower"] for kind in kinds}) == 1
 
 
 def test_stopped_it_goes_on(done: Path, tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
     from curate.models.pair_model import PairModel
+    from curate.models.tower_tokens import TowerTokens
 
 Floats = NDArray[np.float32]
 
@@ -80,6 +81,7 @@ def encode_pool(
     *,
     batch_size: int = 32,
     keep_tokens: bool = True,
+    tokens: TowerTokens | None = None,
 ) -> Pool:
     """Encode every picture and every text once.
 
@@ -89,17 +91,25 @@ def encode_pool(
         items: pictures with texts.
         batch_size: pictures at once; texts are taken four times as many.
         keep_tokens: whether an evaluator looks at image tokens; they take room.
+        tokens: what the model's image tower made of pictures before; None: nothing was kept.
 
     Raises:
         SourceError: not two pictures can be decoded.
     """
-    seen = encode_pictures(model, items, batch_size=batch_size, keep_tokens=keep_tokens)
+    seen = encode_pictures(
+        model, items, batch_size=batch_size, keep_tokens=keep_tokens, tokens=tokens
+    )
     text_embeds = embed_texts(model, tokenizer, seen.texts, batch_size=batch_size * 4)
     return Pool(**vars(seen), text_embeds=text_embeds)
 
 
 def encode_pictures(
-    model: PairModel, items: PairSource, *, batch_size: int = 32, keep_tokens: bool = False
+    model: PairModel,
+    items: PairSource,
+    *,
+    batch_size: int = 32,
+    keep_tokens: bool = False,
+    tokens: TowerTokens | None = None,
 ) -> Pictures:
     """Encode every picture once; see :func:`encode_pool`.
 
@@ -108,7 +118,7 @@ def encode_pictures(
     """
     import torch
 
-    tokens: list[Tensor] = []
+    kept_tokens: list[Tensor] = []
     embeds: list[Floats] = []
     texts: list[str] = []
     owners: list[int] = []
@@ -123,15 +133,16 @@ def encode_pictures(
             num_images += len(read)
             if read:
                 squares = torch.stack([square for _, square in read])
-                image_tokens = model.encode_images(squares.to(model.device))
+                bodies = [item.image for item, _ in read]
+                image_tokens = _encoded(model, bodies, squares, tokens)
                 embeds.append(model.project_images(image_tokens).float().cpu().numpy())
-                tokens += [image_tokens] if keep_tokens else []
+                kept_tokens += [image_tokens] if keep_tokens else []
         unreadable = len(items) - num_images
         if num_images < 2:
             raise SourceError(
                 f"{len(items)} pictures, {unreadable} of them unreadable: nothing to compare"
             )
-        kept = torch.cat(tokens) if keep_tokens else None
+        kept = torch.cat(kept_tokens) if keep_tokens else None
     return Pictures(
         *(kept, np.concatenate(embeds), texts),
         owners=np.asarray(owners, dtype=np.int64),
@@ -151,6 +162,19 @@ def embed_texts(
             for ids, mask in text_batches(model, tokenizer, texts, batch_size=batch_size)
         ]
         return torch.cat(rows).numpy()
+
+
+def _encoded(
+    model: PairModel, bodies: Sequence[bytes], squares: Tensor, tokens: TowerTokens | None
+) -> Tensor:
+    """Return image tokens [I, M, D], by what is kept of the tower where something is."""
+    from curate.models.tower_tokens import picture_name
+
+    if tokens is None:
+        return model.encode_images(squares.to(model.device))
+    known = tokens.of([picture_name(body) for body in bodies], squares)
+    adapted: Tensor = model.image_adapter(known.to(model.device))
+    return adapted
 
 
 def text_batches(

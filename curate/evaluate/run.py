@@ -53,6 +53,7 @@ def evaluate(
     *,
     source: PairSource | None = None,
     output: Path | None = None,
+    image_tokens: Path | None = None,
     echo: Callable[[str], None] = print,
 ) -> EvaluationResult:
     """Evaluate a checkpoint of ``curate pretrain``.
@@ -62,6 +63,8 @@ def evaluate(
         config: what is evaluated, and on what.
         source: pictures with texts, instead of the config's tables.
         output: JSON file to write the result to.
+        image_tokens: folder in which models with the same image tower share its tokens, for many
+            are judged on the same pictures; None computes them.
         echo: gets the figures, a line each.
 
     Raises:
@@ -82,6 +85,7 @@ def evaluate(
         batch_size=config.batch_size,
         seed=config.seed,
         resamplings=config.resamplings,
+        image_tokens=image_tokens,
     )
     found = {one.kind: one.evaluate(subject) for one in config.evaluators}
     unreadable = subject.pool.unreadable if config.needs_tables else 0

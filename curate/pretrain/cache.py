@@ -1,21 +1,19 @@
 """Where a step's pictures come from: decoded anew, kept as pixels, or kept as image tokens.
 
-Shapes: B pictures, N pictures of the source, V views, C channels, S side of the square, M image
-tokens, W width of the tower.
+Shapes: B pictures, C channels, S side of the square, M image tokens, W width of the tower.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Protocol
 
-from curate.core.errors import ModelError, SourceError
-from curate.models.pair_model import normalised
+from curate.core.errors import SourceError
 from curate.pretrain.augment import augment
 from curate.pretrain.config import PretrainConfig
 from curate.pretrain.data import PairSource, decode_square
-from curate.pretrain.precision import autocast
+from curate.pretrain.precision import autocast, resolved
 
 if TYPE_CHECKING:
     import torch
@@ -25,8 +23,6 @@ if TYPE_CHECKING:
     from curate.pretrain.batch import TextBatch
 
 _CHUNK = 64
-#: Pictures encoded at once: few on a CPU, whose caches a bigger batch outgrows.
-_ENCODED_AT_ONCE = {"cpu": 8}
 _DECODERS = 4
 
 Tell = Callable[[str, int, int], None]
@@ -81,7 +77,9 @@ class KeptTokens:
     """Holds what the frozen part of the image tower makes of some views of every picture.
 
     It is held in half precision. The first view is the whole picture; a step takes any view, with
-    equal chance.
+    equal chance. Pictures are known by their bytes and views drawn by them, so trainings that share
+    a ``cache_folder`` and a tower encode each picture once among them, whichever they choose and
+    whatever their seed.
     """
 
     def __init__(
@@ -89,47 +87,69 @@ class KeptTokens:
     ) -> None:
         import torch
 
-        pixels, self.usable = _decode_all(source, model.config.image_size, tell)
-        self.row = {index: row for row, index in enumerate(self.usable)}
-        generator = torch.Generator().manual_seed(config.seed)
-        device = model.device
-        step = _ENCODED_AT_ONCE.get(device.type, 256)
-        views, count = config.data.views, len(pixels)
-        #: [V, N, M, W]; with unlocked blocks [V, N, C, H, W], what enters them.
-        self.kept = torch.empty(0)
-        for view in range(views):
-            for start in range(0, count, step):
-                part = pixels[start : start + step].to(device)
-                part = augment(part, config.augment, generator=generator) if view else part
-                with torch.no_grad(), autocast(device, config.precision):
-                    made = _frozen_part(model, part, config.optim.image_unlocked)
-                if not self.kept.numel():
-                    self.kept = torch.empty(views, count, *made.shape[1:], dtype=torch.float16)
-                self.kept[view, start : start + step] = made.to("cpu", torch.float16)
-                tell("encoding pictures", view * count + start + len(part), views * count)
+        from curate.models.tower_tokens import TowerTokens, Views
+
+        self.num_views = config.data.views
+        self._size = model.config.image_size
+        self._tokens = TowerTokens(
+            *(model, config.data.cache_folder),
+            dtype=torch.float16,
+            views=Views(
+                self.num_views,
+                lambda square, generator: augment(square, config.augment, generator=generator),
+                # one view is the whole picture, whatever the settings
+                config.augment.model_dump(mode="json") if self.num_views > 1 else {},
+            ),
+            unlocked=config.optim.image_unlocked,
+            precision=resolved(model.device, config.precision),
+            context=lambda: autocast(model.device, config.precision),
+        )
+        self.names: list[str] = []
+        self._fill(source, tell)
+        self.usable = [i for i, name in enumerate(self.names) if self._tokens.has(name)]
 
     def load(self, batch: TextBatch, *, generator: torch.Generator) -> tuple[Tensor, list[bool]]:
         """Return what is held of one view of each [B, ...]; all pictures decode."""
         import torch
 
-        rows = torch.tensor([self.row[index] for index in batch.own_indices], dtype=torch.int64)
+        names = [self.names[index] for index in batch.own_indices]
         # drawn for the whole batch, so that a picture's view does not hang on who loads it
-        view = torch.randint(len(self.kept), (len(batch.indices),), generator=generator)
-        return self.kept[view[batch.rows], rows], [True] * len(rows)
+        views = torch.randint(self.num_views, (len(batch.indices),), generator=generator)
+        if not names:  # another worker loads them all
+            some = self.names[self.usable[0]]
+            return self._tokens.views_of([some], [0])[:0], []
+        return self._tokens.views_of(names, views[batch.rows].tolist()), [True] * len(names)
 
+    def _fill(self, source: PairSource, tell: Tell) -> None:
+        """Name every picture, and encode those that are missing, some at a time."""
+        from curate.models.tower_tokens import picture_name
 
-def _frozen_part(model: PairModel, pixels_BCSS: Tensor, unlocked: int | None) -> Tensor:
-    if unlocked is None:
-        return model.tower_tokens(pixels_BCSS)
-    tower = model.image_tower
-    if not hasattr(tower, "below"):
-        raise ModelError(
-            f"'cache: image_tokens' with 'image_unlocked' needs a tower that can be parted, "
-            f"EfficientNet-Lite, not {type(tower).__name__}: take 'cache: pixels'"
-        )
-    like = next(tower.parameters())
-    made: Tensor = tower.below(normalised(pixels_BCSS, model.config, like), unlocked)
-    return made
+        missing: dict[str, bytes] = {}
+        encoded = False
+        with ThreadPoolExecutor(_DECODERS, thread_name_prefix="decode") as pool:
+            for start in range(0, len(source), _CHUNK):
+                for pair in source.read(range(start, min(start + _CHUNK, len(source)))):
+                    self.names.append(name := picture_name(pair.image))
+                    if name not in self._tokens:
+                        missing[name] = pair.image
+                # the same groups after a kill as without one: they agree to the last bit
+                while len(missing) >= _CHUNK or (missing and len(self.names) == len(source)):
+                    group = {name: missing.pop(name) for name in list(missing)[:_CHUNK]}
+                    self._encode(group, pool)
+                    encoded = True
+                if encoded:
+                    tell("encoding pictures", len(self.names), len(source))
+
+    def _encode(self, bodies: Mapping[str, bytes], pool: ThreadPoolExecutor) -> None:
+        import torch
+
+        squares = list(pool.map(lambda body: decode_square(body, self._size), bodies.values()))
+        pairs = zip(bodies, squares, strict=True)
+        good = {name: square for name, square in pairs if square is not None}
+        empty = torch.empty(0, 3, self._size, self._size, dtype=torch.uint8)
+        stacked = torch.stack(list(good.values())) if good else empty
+        broken = [name for name in bodies if name not in good]
+        self._tokens.encode(list(good), stacked, broken=broken)
 
 
 def encode_loaded(model: PairModel, loaded: Tensor, *, unlocked: int | None = None) -> Tensor:

@@ -192,7 +192,8 @@ class PretrainConfig(FrozenConfig):
         said = self.model_dump(mode="json", by_alias=True)
         for name in ("tensorboard", "checkpoint_every_s", "workers"):
             del said[name]
-        del said["data"]["ahead"]
+        for name in ("ahead", "cache_folder"):
+            del said["data"][name]
         return said
 
 

@@ -18,15 +18,20 @@ def pick_device(wanted: str) -> torch.device:
     return torch.device(wanted)
 
 
+def resolved(device: torch.device, precision: str) -> str:
+    """Return the precision of a forward pass: ``auto`` is bf16 on a GPU and fp32 elsewhere."""
+    if precision == "auto":
+        return "bf16" if device.type == "cuda" else "fp32"
+    return precision
+
+
 def autocast(device: torch.device, precision: str) -> contextlib.AbstractContextManager[Any]:
-    """Return the context of a forward pass: ``auto`` is bf16 on a GPU and fp32 elsewhere."""
+    """Return the context of a forward pass."""
     import torch
 
-    if precision == "fp16":
-        return torch.autocast(device.type, torch.float16)
-    if precision == "bf16" or (precision == "auto" and device.type == "cuda"):
-        return torch.autocast(device.type, torch.bfloat16)
-    return contextlib.nullcontext()
+    types = {"fp16": torch.float16, "bf16": torch.bfloat16}
+    found = resolved(device, precision)
+    return torch.autocast(device.type, types[found]) if found in types else contextlib.nullcontext()
 
 
 def build_scaler(device: torch.device, precision: str) -> torch.amp.GradScaler | None:

@@ -116,6 +116,8 @@ class DataConfig(FrozenConfig):
             KB each at 224 pixels); ``image_tokens`` keeps the output of the image tower, or of its
             locked part, in half precision (128 KB each for EfficientNet-Lite0, 18 KB below its
             last two blocks) and needs ``image_lr_scale: 0`` or ``image_unlocked``.
+        cache_folder: where ``image_tokens`` are kept on disk, for other trainings too: each picture
+            is encoded once for the same tower and settings; None keeps them in memory.
         views: with ``image_tokens``, versions of each picture: the whole one, then random crops.
         max_text_tokens: longest text, special tokens included; longer ones are cut.
         texts: how the texts of a picture are mixed.
@@ -126,6 +128,7 @@ class DataConfig(FrozenConfig):
     tables: tuple[TableConfig, ...] = ()
     score: str | None = None
     cache: Literal["none", "pixels", "image_tokens"] = "none"
+    cache_folder: Path | None = tuning(None)
     views: int = Field(1, ge=1, le=64)
     max_text_tokens: int = Field(32, ge=4, le=512)
     texts: TextsConfig = TextsConfig()
@@ -135,6 +138,8 @@ class DataConfig(FrozenConfig):
     def _views_are_cached(self) -> DataConfig:
         if self.views > 1 and self.cache != "image_tokens":
             raise ValueError("views has an effect with 'cache: image_tokens' alone")
+        if self.cache_folder is not None and self.cache != "image_tokens":
+            raise ValueError("cache_folder has an effect with 'cache: image_tokens' alone")
         return self
 
 

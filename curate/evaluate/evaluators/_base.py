@@ -10,6 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from curate.core.config import FrozenConfig
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
     from curate.models.pair_model import PairModel
+    from curate.models.tower_tokens import TowerTokens
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,8 @@ class Subject:
         batch_size: pictures at once.
         seed: of everything left to chance.
         resamplings: sets drawn for an interval; 0 for no intervals.
+        image_tokens: folder in which models with the same image tower share its tokens; None
+            computes them.
     """
 
     model: PairModel
@@ -44,6 +48,7 @@ class Subject:
     batch_size: int
     seed: int
     resamplings: int
+    image_tokens: Path | None = None
 
     @cached_property
     def pool(self) -> Pool:
@@ -52,13 +57,24 @@ class Subject:
             *(self.model, self.tokenizer, self.items),
             batch_size=self.batch_size,
             keep_tokens=self.keep_tokens,
+            tokens=self._tokens,
         )
 
     def pictures(self, items: PairSource | None) -> Pictures:
         """Return other pictures than the pool's, encoded; None for the pool's own."""
         if items is None:
             return self.pool
-        return encode_pictures(self.model, items, batch_size=self.batch_size)
+        return encode_pictures(self.model, items, batch_size=self.batch_size, tokens=self._tokens)
+
+    @property
+    def _tokens(self) -> TowerTokens | None:
+        import torch
+
+        from curate.models.tower_tokens import TowerTokens
+
+        if self.image_tokens is None:
+            return None
+        return TowerTokens(self.model, self.image_tokens, dtype=torch.float32)
 
     def intervals(self, figures: Figures, num_images: int) -> dict[str, Interval]:
         """Return the intervals of figures; none where none are asked for."""
