@@ -1,11 +1,12 @@
 """Say what the proof's arms kept of the planted noise. For reading, not for choosing settings.
 
-    python scripts/describe_proof.py EXPERIMENT TRUTH [--captions 20]
+    python scripts/describe_proof.py EXPERIMENT TRUTH [--selection arm-CF] [--captions 20]
 
 EXPERIMENT is the output of ``curate prove``, TRUTH the table of scripts/build_proof_tables.py with
 what was planted. Prints, as Markdown, each selection's web texts by kind, with the precision and
-recall of the good ones; the filter's ROC AUC on the web texts; and some captions beside a true text
-of the picture. The scores are those of the run's last step, so of the last arm that was captioned.
+recall of the good ones; the filter's ROC AUC on the web texts; which texts it rejects where they
+stand, and which as canaries; and some captions beside the web text of the picture. The scores are
+those of the run's last step, so of the last arm that was captioned.
 """
 
 from __future__ import annotations
@@ -87,6 +88,35 @@ def auc_lines(table: CommittedTable, kinds: dict[tuple[int, int], str]) -> list[
     return lines
 
 
+def rejected_lines(
+    table: CommittedTable, kinds: dict[tuple[int, int], str], selection: Selection
+) -> list[str]:
+    """Return the rejected shares of texts that were planted, and of the like ones as canaries.
+
+    A canary is a web text put beside another picture than its own, whatever it was there. Texts
+    that were planted as more than one kind are left out of the canaries.
+    """
+    column, threshold = (str(selection.facts["settings"][name]) for name in ("itm", "threshold"))
+    said: dict[str, set[str]] = {}
+    planted: dict[str, list[bool]] = {kind: [] for kind in KINDS}
+    for number in table.partitions:
+        texts = table.texts(number)
+        texts = texts.filter(pc.equal(texts["source"], "web")).select(["row", "text", column])
+        for row, text, score in zip(*texts.to_pydict().values(), strict=True):
+            said.setdefault(text, set()).add(kinds[number, row])
+            planted[kinds[number, row]] += [] if score is None else [score < float(threshold)]
+    canaries: dict[str, list[bool]] = {kind: [] for kind in KINDS}
+    for _, part in table.canaries():
+        for text, score in zip(part["text"].to_pylist(), part[column].to_pylist(), strict=True):
+            if len(found := said.get(text, set())) == 1:
+                canaries[next(iter(found))].append(score < float(threshold))
+    lines = [table_line(["rejected", *KINDS]), table_line(["---"] * (1 + len(KINDS)))]
+    for name, by_kind in (("beside their picture", planted), ("as canaries", canaries)):
+        shares = [f"{percent(float(np.mean(one)))} of {len(one):,}" for one in by_kind.values()]
+        lines.append(table_line([name, *shares]))
+    return lines
+
+
 def captions(table: CommittedTable, num: int) -> list[str]:
     """Return some captions beside the web text of their picture."""
     texts = table.texts(table.partitions[0])
@@ -106,12 +136,15 @@ def main() -> None:
     parser.add_argument("experiment", type=Path)
     parser.add_argument("truth", type=Path)
     parser.add_argument("--captions", type=int, default=0)
+    parser.add_argument("--selection", default="arm-CF", help="Whose threshold is looked at.")
     chosen = parser.parse_args()
     table = CommittedTable.open(chosen.experiment / "run")
     kinds = kinds_of(table, chosen.truth)
     parts = [selections_table(table, kinds)]
     if table.score_names:
         parts.append(auc_lines(table, kinds))
+        selection = Selection.open(table.store.root, chosen.selection)
+        parts.append(rejected_lines(table, kinds, selection))
     if chosen.captions:
         parts.append(captions(table, chosen.captions))
     print("\n\n".join("\n".join(lines) for lines in parts))
