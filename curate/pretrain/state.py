@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING, Any
 from curate.core.atomic import TEMPORARY_SUFFIX, damaged, remove_tree, write_whole
 from curate.core.errors import StoreError
 from curate.core.layout import PROGRESS_FILE
+from curate.models.checkpoints import folder_digest, local_folder
 from curate.pretrain.config import PretrainConfig
 from curate.pretrain.data import PairSource
+from curate.pretrain.sections import StartConfig
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,15 +27,37 @@ FILE = "state.pt"
 
 
 def made_of(recipe: PretrainConfig, source: PairSource) -> dict[str, Any]:
-    """Return what a training is made of: recipe, and its texts in short.
+    """Return what a training is made of: recipe, starting weights, and its texts in short.
 
     A state is good for the very same alone.
+
+    Raises:
+        ModelError: starting weights that cannot be read.
     """
     digest = hashlib.sha256()
     for text in source.texts():
         digest.update(text.encode("utf-8", "surrogatepass") + b"\0")
     recipe_json = json.dumps(recipe.identity(), sort_keys=True)
-    return {"recipe": recipe_json, "pictures": len(source), "texts": digest.hexdigest()}
+    return {
+        "recipe": recipe_json,
+        "starting weights": _weights(recipe.start),
+        "pictures": len(source),
+        "texts": digest.hexdigest(),
+    }
+
+
+def _weights(start: StartConfig) -> str:
+    """Return a digest of the files that training starts from; a path may come to hold others."""
+    parts = [part.path for part in (start.image, start.text) if part is not None]
+    found = []
+    for path in (*parts, *([start.from_] if start.from_ is not None else [])):
+        folder = local_folder(str(path)) or path
+        if folder.is_dir():
+            found.append(folder_digest(folder))
+        elif folder.is_file():
+            with folder.open("rb") as file:
+                found.append(hashlib.file_digest(file, "sha256").hexdigest())
+    return " ".join(found)
 
 
 def write_state(folder: Path, state: Mapping[str, Any]) -> None:

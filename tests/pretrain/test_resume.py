@@ -17,6 +17,7 @@ import torch
 from safetensors.torch import load_file
 
 from curate.core.errors import StoreError
+from curate.pretrain.sections import StartConfig
 from curate.pretrain.state import FILE
 from curate.pretrain.trainer import PretrainResult, pretrain
 from tests.pretrain.scenes import recipe, scenes
@@ -152,3 +153,18 @@ def test_a_state_is_good_for_its_own_recipe_and_data_alone(tmp_path: Path) -> No
     path.write_bytes(b"half a file")
     with pytest.raises(StoreError, match="is damaged"):
         train(tmp_path / "b")
+
+
+def test_a_state_is_good_for_its_own_starting_weights_alone(tmp_path: Path) -> None:
+    for name, seed in (("start", 1), ("other", 2)):
+        train(tmp_path / name, epochs=1, seed=seed, objectives=["lm"], teacher=None, queue=0)
+    begin = recipe(**EVERYTHING).model_copy(
+        update={"start": StartConfig.model_validate({"from": tmp_path / "start" / "model"})}
+    )
+    stop = iter([False] * 5 + [True] * 1000)
+    with pytest.raises(KeyboardInterrupt):
+        pretrain(begin, tmp_path / "a", scenes(4), str, asked=stop.__next__)
+    held = tmp_path / "start" / "model" / "model.safetensors"
+    held.write_bytes((tmp_path / "other" / "model" / "model.safetensors").read_bytes())
+    with pytest.raises(StoreError, match="another starting weights"):
+        pretrain(begin, tmp_path / "a", scenes(4), str)
