@@ -61,6 +61,8 @@ def losses(folder: Path) -> list[dict[str, float]]:
 def train(folder: Path, *, stop_at: int | None = None, **changes: Any) -> PretrainResult:
     """Train; with ``stop_at`` ask it to stop once that many steps are logged."""
 
+    torch.set_num_threads(1)  # as the child does; and several would wait for each other
+
     def echo(line: str) -> None:
         assert line
 
@@ -111,7 +113,6 @@ pretrain(settings(), Path(sys.argv[1]), scenes(4), echo=lambda line: None)
 
 
 def test_killed_at_any_moment_it_ends_with_the_same_weights(tmp_path: Path) -> None:
-    torch.set_num_threads(1)
     train(tmp_path / "whole")
     cut = tmp_path / "cut"
     command = [sys.executable, "-c", _CHILD, str(cut)]
