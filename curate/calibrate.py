@@ -71,9 +71,9 @@ def calibrate_command(
     if as_json:
         click.echo(json.dumps(report.as_json(), indent=1, ensure_ascii=False))
     else:
-        from rich.console import Console
+        from curate.console import console
 
-        _print(Console(soft_wrap=True, markup=False, emoji=False), report)
+        _print(console(as_json), report)
     if measure is not None and report.found.chosen is None:
         sys.exit(1)
 

@@ -11,18 +11,18 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from curate import shard_commands
-from curate.add_score_command import add_score_command
 from curate.calibrate import calibrate_command
+from curate.commands.add_score import add_score_command
+from curate.commands.doctor import doctor_command
+from curate.commands.evaluate import evaluate_command
+from curate.commands.forget import forget_command
+from curate.commands.loops import bootstrap_command, prove_command
+from curate.commands.plan import plan_command
+from curate.commands.report import report_command
+from curate.commands.select import select_command
+from curate.commands.shards import import_command, validate_command
 from curate.console import console
-from curate.doctor_command import doctor_command
-from curate.evaluate_command import evaluate_command
-from curate.forget_command import forget_command
-from curate.loop_commands import bootstrap_command, prove_command
-from curate.plan_command import plan_command
-from curate.report_command import report_command
 from curate.run_argument import RUN_FOLDER
-from curate.select_command import select_command
 from curate.status.command import status_command
 from curate.view.command import view_command
 
@@ -85,8 +85,8 @@ def run(
 ) -> None:
     """Run a recipe, or go on with it: the same command continues what was stopped."""
     from curate import recipe as recipes
+    from curate.commands.plan_view import print_cautions
     from curate.outcome import result_json
-    from curate.plan_view import print_cautions
     from curate.run import run as run_recipe
     from curate.terminal import Terminal, print_funnel, print_next, print_practice
 
@@ -204,8 +204,8 @@ def list_command(family: str | None, as_json: bool) -> None:
 
 main.add_command(add_score_command)
 main.add_command(forget_command)
-main.add_command(shard_commands.validate_command)
-main.add_command(shard_commands.import_command)
+main.add_command(validate_command)
+main.add_command(import_command)
 main.add_command(calibrate_command)
 main.add_command(plan_command)
 main.add_command(select_command)

@@ -63,8 +63,7 @@ def view_command(
     It listens on this machine alone, and only who has the address with its token gets in. Ctrl-C
     ends it; marks are saved as they are made.
     """
-    from rich.console import Console
-
+    from curate.console import console
     from curate.core.table import CommittedTable
     from curate.inspection.marks import Marks
     from curate.view.guard import Guard
@@ -74,16 +73,16 @@ def view_command(
     if export is not None:
         _export(marks, export, as_json)
         return
-    console = Console(stderr=as_json, soft_wrap=True, markup=False, emoji=False)
-    pairs = _opened(console, table, folder, marks)
-    console.print(
+    out = console(as_json)
+    pairs = _opened(out, table, folder, marks)
+    out.print(
         f"{len(pairs.index):,} pairs of {len(pairs.index.image_starts):,} images", highlight=False
     )
     pairs.warm_up()
     guard = Guard()
     with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(_serve(pairs, guard, port, console, browse=not no_browser, as_json=as_json))
-    console.print("stopped; all marks are saved")
+        asyncio.run(_serve(pairs, guard, port, out, browse=not no_browser, as_json=as_json))
+    out.print("stopped; all marks are saved")
 
 
 def _export(marks: Marks, path: Path, as_json: bool) -> None:

@@ -8,8 +8,8 @@ import pyarrow as pa
 import pytest
 from transformers import dynamic_module_utils
 
+from curate.commands.plan_view import cautions
 from curate.core.errors import ModelError
-from curate.plan_view import cautions
 from curate.recipe import load
 from curate.stages.captioners.blip import Config as BlipConfig
 from curate.stages.captioners.chat import Config

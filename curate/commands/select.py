@@ -146,6 +146,6 @@ def _diff(table: CommittedTable, names: tuple[str, str], samples: int, as_json: 
     if as_json:
         click.echo(json.dumps(said.to_json(), indent=1, ensure_ascii=False))
     else:
-        from curate.diff_view import print_diff
+        from curate.commands.diff_view import print_diff
 
         print_diff(console(False), said)

@@ -71,7 +71,7 @@ def plan_command(
     if probe is not None:
         _predict(loaded, recipe, sets, probe, as_json, of_the_probe)
         return
-    from curate.plan_view import plan_json, print_plan
+    from curate.commands.plan_view import plan_json, print_plan
     from curate.run import practice_list
 
     practice_list(loaded)
@@ -97,12 +97,12 @@ def _predict(
     as_json: bool,
     options: dict[str, Any],
 ) -> None:
+    from curate.commands.plan_view import print_cautions
+    from curate.commands.probe_view import cautions, free_bytes, print_prediction
     from curate.engine.pools import Cluster
-    from curate.plan_view import print_cautions
     from curate.probe.measure import cache_folder, measure
     from curate.probe.predict import predict
     from curate.probe.prediction import Prices
-    from curate.probe_view import cautions, free_bytes, print_prediction
 
     unused = [name for name in ("cpus", "gpus", "workers") if options[name] not in (None, ())]
     if loaded.engine.kind == "local" and unused:
