@@ -44,6 +44,8 @@ class Application:
         self._pairs = pairs
         self._guard = guard
         self._pictures = Pictures(pairs.table)
+        # a part of their addresses, so that no browser shows those it kept of another run
+        self._start = secrets.token_hex(4)
         self._files = {path.name: path.read_bytes() for path in _STATIC.iterdir()}
         self._files["report.css"] = STYLE.encode()
 
@@ -55,8 +57,9 @@ class Application:
         app.router.add_get("/api/state", self._state)
         app.router.add_get(r"/api/pair/{place:\d{1,18}}", self._details)
         app.router.add_get("/api/marks.jsonl", self._export)
-        app.router.add_get(r"/thumb/{partition:\d{1,9}}/{row:\d{1,9}}", self._small)
-        app.router.add_get(r"/picture/{partition:\d{1,9}}/{row:\d{1,9}}", self._large)
+        image = rf"{self._start}/{{partition:\d{{1,9}}}}/{{row:\d{{1,9}}}}"
+        app.router.add_get(f"/thumb/{image}", self._small)
+        app.router.add_get(f"/picture/{image}", self._large)
         app.router.add_post("/api/page", self._page)
         app.router.add_post("/api/effect", self._effect)
         app.router.add_post("/api/histogram", self._histogram)
@@ -86,7 +89,8 @@ class Application:
         def look() -> dict[str, Any]:
             self._pairs.look_for_selections()
             said = answers.state(self._pairs)
-            return {**said, "pictures": self._pictures.there, "marks": answers.marks(self._pairs)}
+            pictures = self._start if self._pictures.there else None
+            return {**said, "pictures": pictures, "marks": answers.marks(self._pairs)}
 
         return _json({**await asyncio.to_thread(look), "key": self._guard.key})
 
@@ -178,11 +182,12 @@ class Application:
 
 
 async def _body(request: web.Request) -> dict[str, Any]:
-    if (request.content_length or 0) > _MOST_JSON:
-        raise web.HTTPBadRequest(reason="the question is too long")
+    text = b"" if (request.content_length or 0) > _MOST_JSON else await request.read()
+    if not 0 < len(text) <= _MOST_JSON:
+        raise web.HTTPBadRequest(reason=f"a question has 1 to {_MOST_JSON:,} bytes")
     try:
-        body = json.loads(await request.read())
-    except ValueError as error:
+        body = json.loads(text)
+    except (ValueError, RecursionError) as error:
         raise web.HTTPBadRequest(reason="the question is no JSON") from error
     if not isinstance(body, dict):
         raise web.HTTPBadRequest(reason="the question is no JSON object")

@@ -23,6 +23,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 #: The header that carries the second secret.
 HEADER = "X-Curate-Key"
 _HOSTS = ("127.0.0.1", "localhost")
+_USUAL_PORT = 80
 _POLICY = "; ".join(
     (
         "default-src 'none'",
@@ -68,6 +69,12 @@ class Guard:
         return f"curate_view_{self.port}"
 
     @property
+    def hosts(self) -> set[str]:
+        """What the Host header may say; browsers leave the usual port out."""
+        bare = set(_HOSTS) if self.port == _USUAL_PORT else set()
+        return bare | {f"{name}:{self.port}" for name in _HOSTS}
+
+    @property
     def address(self) -> str:
         """Where a browser opens the application."""
         return f"http://127.0.0.1:{self.port}/?token={self.token}"
@@ -98,7 +105,7 @@ class Guard:
     def _objection(self, request: web.Request, *, opens: bool) -> str | None:
         """Return why a request is not answered; None where it is."""
         host = request.headers.get("Host", "")
-        if host not in {f"{name}:{self.port}" for name in _HOSTS}:
+        if host not in self.hosts:
             return "this address is not the application's: open the one it printed"
         given = request.query["token"] if opens else request.cookies.get(self.cookie, "")
         if not _same(given, self.token):

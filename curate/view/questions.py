@@ -14,6 +14,7 @@ from curate.inspection.index.query import Near, Query, Threshold
 _Name = Annotated[str, Field(min_length=1, max_length=1000)]
 _Words = Annotated[str, Field(max_length=10_000)]
 _Number = Annotated[float, Field(allow_inf_nan=False)]
+_Whole = Annotated[int, Field(ge=-(2**63), lt=2**64)]
 _Key = Annotated[int, Field(ge=0, lt=2**31)]
 
 
@@ -24,7 +25,7 @@ class _Asked(BaseModel):
 class _Condition(_Asked):
     column: _Name
     operator: _Name
-    value: bool | int | _Number | _Words | None = None
+    value: bool | _Whole | _Number | _Words | None = None
 
 
 class _Near(_Asked):

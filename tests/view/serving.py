@@ -57,7 +57,8 @@ class Server:
         port = self.guard.port
         own = {"Cookie": f"{self.guard.cookie}={self.guard.token}", HEADER: self.guard.key}
         sent = {**({} if plain else own), **(headers or {})}
-        data = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
+        raw = body is None or isinstance(body, bytes | Iterator)
+        data = body if raw else json.dumps(body).encode()
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
         try:
             connection.request(method, path, data, sent)

@@ -154,6 +154,19 @@ def test_sort_and_pages(page: Any) -> None:
     until(page, "document.querySelector('#where').textContent === '1 to 48 of 120'")
 
 
+def test_marking_and_moving_the_threshold_stay_on_the_page(page: Any) -> None:
+    page.click("#next")
+    until(page, "document.querySelector('#where').textContent.startsWith('49')")
+    page.locator("article button.good").first.click()
+    until(page, "document.querySelector('#marks').textContent.startsWith('1 good')")
+    page.focus("#slider")
+    page.keyboard.press("Home")
+    until(page, "document.querySelector('#effect').textContent.includes('100.0%')")
+    page.wait_for_timeout(300)  # the list would follow by now
+    page.click("#next")
+    until(page, "document.querySelector('#where').textContent === '97 to 120 of 120'")
+
+
 def test_search_by_words_and_by_likeness(page: Any) -> None:
     page.fill("#words", '"dog number" 7')
     page.keyboard.press("Enter")

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 import pytest
 
 from curate.inspection.marks import read_marks
-from curate.view.guard import HEADER
+from curate.view.guard import HEADER, Guard
 from tests.inspection.index.material import made
 from tests.view.serving import Server, pairs_of, serving
 
@@ -32,7 +32,7 @@ def test_the_token_becomes_a_cookie_and_leaves_the_address(server: Server) -> No
 
 @pytest.mark.parametrize(
     "path",
-    ["/", "/static/main.js", "/api/state", "/thumb/0/0", "/api/marks.jsonl", "/?token=wrong"],
+    ["/", "/static/main.js", "/api/state", "/thumb/x/0/0", "/api/marks.jsonl", "/?token=wrong"],
 )
 def test_without_the_token_nothing_is_answered(server: Server, path: str) -> None:
     answer = server.ask("GET", path, plain=True)
@@ -50,6 +50,12 @@ def test_a_name_pointed_at_this_machine_is_refused(server: Server, host: str) ->
     assert "not the application's" in answer.json["error"]
     headers = {"Host": f"localhost:{server.guard.port}"}
     assert server.ask("GET", "/api/state", headers=headers).status == 200
+
+
+def test_on_the_usual_port_a_browser_does_not_name_it(server: Server) -> None:
+    usual = Guard(port=80)
+    assert {"127.0.0.1", "127.0.0.1:80"} < usual.hosts
+    assert "127.0.0.1" not in server.guard.hosts
 
 
 @pytest.mark.parametrize(
@@ -70,7 +76,7 @@ def test_another_page_changes_nothing(server: Server, headers: Mapping[str, str]
 
 
 def test_every_answer_says_that_nothing_else_may_run(server: Server) -> None:
-    for path in ("/", "/api/state", "/thumb/0/0", "/nowhere", "/static/../guard.py"):
+    for path in ("/", "/api/state", "/thumb/x/0/0", "/nowhere", "/static/../guard.py"):
         answer = server.get(path)
         policy = answer.headers["Content-Security-Policy"]
         assert "default-src 'none'" in policy
@@ -84,6 +90,6 @@ def test_every_answer_says_that_nothing_else_may_run(server: Server) -> None:
 
 
 def test_each_start_has_secrets_of_its_own(server: Server) -> None:
-    guard = type(server.guard)()
+    guard = Guard()
     assert guard.token not in (server.guard.token, guard.key)
     assert len(guard.token) > 40

@@ -58,18 +58,19 @@ def vectors_name(place: int) -> str:
     return f"vectors_{place}"
 
 
-def bring_up_to_date(
+@contextlib.contextmanager
+def up_to_date(
     table: CommittedTable, folder: Path | None = None, progress: Progress | None = None
-) -> Path:
-    """Build a run's index, or add to it what the run has committed since.
+) -> Iterator[Path]:
+    """Build a run's index, or add to it what the run has committed since; nobody else does so then.
 
     Args:
         table: the run's.
-        folder: where indices are kept; beside the run when not given.
+        folder: where indices are kept, of several runs if need be; beside the run when not given.
         progress: called with finished and all partitions while there are some to add.
 
-    Returns:
-        The folder of the index.
+    Yields:
+        The folder of the index, which stays as it is while the block runs.
 
     Raises:
         StorageFull: no room left.
@@ -79,12 +80,36 @@ def bring_up_to_date(
     wanted = layout(table)
     name = _name(table)
     place = base / name
-    with _building(base), lance_errors(place):
-        _Builder(table, wanted, place).run(progress or (lambda done, total: None))
-        for other in child_names(base):  # of an earlier recipe
-            if (base / other / STATE_FILE).exists() and other != name:
-                remove_tree(base / other)
-    return place
+    with _building(base):
+        with lance_errors(place):
+            _Builder(table, wanted, place).run(progress or (lambda done, total: None))
+            for other in child_names(base):
+                if other != name and _is_of(base / other, table):  # of an earlier recipe
+                    remove_tree(base / other)
+        yield place
+
+
+def bring_up_to_date(
+    table: CommittedTable, folder: Path | None = None, progress: Progress | None = None
+) -> Path:
+    """Do what ``up_to_date`` does, and return the folder; others may add to it from then on.
+
+    Raises:
+        StorageFull, StoreError: as there.
+    """
+    with up_to_date(table, folder, progress) as place:
+        return place
+
+
+def _is_of(place: Path, table: CommittedTable) -> bool:
+    """Whether a folder is an index of this run."""
+    state = read_json_if_there(place / STATE_FILE) if place.is_dir() else None
+    return state is not None and state.get("run") == _run(table)
+
+
+def _run(table: CommittedTable) -> str:
+    root = table.store.root
+    return str(root.absolute() if isinstance(root, Path) else root)
 
 
 def _name(table: CommittedTable) -> str:
@@ -173,7 +198,12 @@ class _Builder:
     def _write_state(
         self, held: Mapping[int, int], *, finished: bool, values: Mapping[str, Any] | None = None
     ) -> None:
-        state = {"held": held, "finished": finished, "values": values or {}}
+        state = {
+            "run": _run(self._table),
+            "held": held,
+            "finished": finished,
+            "values": values or {},
+        }
         write_json(self._place / STATE_FILE, state)
 
 

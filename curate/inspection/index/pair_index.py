@@ -23,7 +23,7 @@ from curate.core.atomic import read_json
 from curate.core.errors import StoreError, nearest
 from curate.core.stage import Progress
 from curate.core.table import CommittedTable
-from curate.inspection.index.build import PAIRS, STATE_FILE, bring_up_to_date
+from curate.inspection.index.build import PAIRS, STATE_FILE, up_to_date
 from curate.inspection.index.columns import Column, Layout, layout
 from curate.inspection.index.recent import Recent
 from curate.inspection.index.vectors import Vectors, opened
@@ -57,15 +57,14 @@ class Numbers:
 class PairIndex:
     """The index of a run's pairs; safe in threads."""
 
-    def __init__(
-        self, place: Path, wanted: Layout, values: Mapping[str, Sequence[str]], num_pairs: int
-    ) -> None:
+    def __init__(self, place: Path, wanted: Layout, values: Mapping[str, Sequence[str]]) -> None:
         self.place = place
         self.columns = {column.name: column for column in wanted.columns}
         self.vectors = Vectors(place, wanted.embeddings)
         self.left_out = wanted.left_out
         self._values = values
-        self._num_pairs = num_pairs
+        self._pairs = opened(place, PAIRS)
+        self._num_pairs = 0 if self._pairs is None else int(self._pairs.count_rows())
         self._numbers: dict[str, Numbers] = {}
         self._kept_words: Recent[list[pa.Array]] = Recent(
             _WORDS_BYTES, lambda some: sum(words.nbytes for words in some)
@@ -86,18 +85,12 @@ class PairIndex:
         Raises:
             StorageFull, StoreError: it cannot be built.
         """
-        place = bring_up_to_date(table, folder, progress)
-        values = read_json(place / STATE_FILE)["values"]
-        index = cls(place, layout(table), values, 0)
-        index._num_pairs = index._pairs.count_rows() if index._pairs is not None else 0
-        return index
+        with up_to_date(table, folder, progress) as place:
+            values = read_json(place / STATE_FILE)["values"]
+            return cls(place, layout(table), values)
 
     def __len__(self) -> int:
         return self._num_pairs
-
-    @cached_property
-    def _pairs(self) -> Any:
-        return opened(self.place, PAIRS)
 
     @property
     def score_names(self) -> list[str]:

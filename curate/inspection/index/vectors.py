@@ -33,8 +33,8 @@ class Vectors:
     """
 
     def __init__(self, place: Path, embeddings: tuple[str, ...]) -> None:
-        self._place = place
         self.name = embeddings[0] if embeddings else None
+        self._dataset: Any = opened(place, vectors_name(0)) if embeddings else None
 
     def check(self) -> None:
         """Check that there are embeddings.
@@ -86,10 +86,6 @@ class Vectors:
             return None
         found = self._dataset.take([int(at[0])], columns=[VECTOR])[VECTOR]
         return np.asarray(found[0].as_py(), np.float32)
-
-    @cached_property
-    def _dataset(self) -> Any:
-        return opened(self._place, vectors_name(0))
 
     @cached_property
     def _approximate(self) -> bool:

@@ -1,6 +1,7 @@
 // Questions to the server, and what went wrong with them.
 
 let key = "";
+let start = ""; // of the server: another one shows other pictures, under other addresses
 
 async function answer(response) {
   const said = await response.json().catch(() => ({ error: `the server said ${response.status}` }));
@@ -22,8 +23,11 @@ export const get = (path) => reached(async () => answer(await fetch(path)));
 export async function begin() {
   const state = await get("/api/state");
   key = state.key;
+  start = state.pictures;
   return state;
 }
+
+export const picture = (kind, pair) => `/${kind}/${start}/${pair.partition}/${pair.row}`;
 
 export const post = (path, body, { signal = undefined } = {}) =>
   reached(async () => {

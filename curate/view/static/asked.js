@@ -15,10 +15,10 @@ const listeners = [];
 
 export const listen = (listener) => listeners.push(listener);
 
-// kind: "members" (which pairs), "threshold" (what it is moved to), "order" or "page"
+// kind: "members" (which pairs), "order", "page", or "marks" (what is shown stays where it is)
 export function change(changes, kind = "members") {
   Object.assign(asked, changes);
-  if (kind !== "page") asked.start = 0;
+  if (kind === "members" || kind === "order") asked.start = 0;
   for (const listener of listeners) listener(kind);
 }
 

@@ -1,6 +1,6 @@
 // One pair alone: its picture, every column, and the other texts of its image.
 
-import { get } from "./api.js";
+import { get, picture } from "./api.js";
 import { byId, element } from "./dom.js";
 import { about, failed, tags } from "./results.js";
 
@@ -23,9 +23,8 @@ export async function open(pair) {
   const rows = Object.entries(found.columns).map(([name, value]) =>
     element("tr", {}, element("th", { scope: "row" }, name), element("td", { dir: "auto" }, value === null ? "–" : String(value))),
   );
-  const address = `/picture/${first.partition}/${first.row}`;
   byId("details-body").replaceChildren(
-    element("img", { src: address, alt: `The picture of: ${(pair.text ?? "").slice(0, 200)}` }),
+    element("img", { src: picture("picture", first), alt: `The picture of: ${(pair.text ?? "").slice(0, 200)}` }),
     element("h3", {}, "Texts of this image"),
     element("ul", { class: "texts" }, ...texts),
     element("h3", {}, "Everything about this pair"),

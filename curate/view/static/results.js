@@ -1,6 +1,6 @@
 // The pairs: cards of one page, marked by button or key.
 
-import { latest, post } from "./api.js";
+import { latest, picture, post } from "./api.js";
 import { asked, change, listen, query } from "./asked.js";
 import { byId, count, decimal, element } from "./dom.js";
 import { open } from "./details.js";
@@ -15,7 +15,7 @@ let waiting = 0;
 
 export function begin(known) {
   state = known;
-  listen((kind) => kind !== "threshold" && kind !== "marks" && load());
+  listen((kind) => kind !== "marks" && load());
   byId("previous").addEventListener("click", () => turn(-1));
   byId("next").addEventListener("click", () => turn(1));
   byId("go").addEventListener("change", () => {
@@ -77,7 +77,7 @@ function card(pair, at) {
     "button",
     { type: "button", class: "picture", "aria-label": `Look at: ${name}`, onclick: () => open(pair) },
     state.pictures
-      ? element("img", { src: `/thumb/${pair.partition}/${pair.row}`, alt: "", loading: "lazy" })
+      ? element("img", { src: picture("thumb", pair), alt: "", loading: "lazy" })
       : "no picture",
   );
   const made = element(
@@ -148,7 +148,7 @@ async function save(pair, good) {
     }
   });
   sayMarks(said.marks);
-  change({ start: asked.start }, "marks");
+  change({}, "marks");
 }
 
 async function undo() {

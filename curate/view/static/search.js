@@ -1,7 +1,7 @@
 // Search by words, by what pictures show, and by a picture.
 
 import { asked, change } from "./asked.js";
-import { post } from "./api.js";
+import { picture, post } from "./api.js";
 import { byId } from "./dom.js";
 import { failed } from "./results.js";
 
@@ -37,9 +37,9 @@ async function choose() {
   const [file] = byId("picture").files;
   if (!file) return;
   try {
-    const { picture } = await post("/api/picture", file);
+    const said = await post("/api/picture", file);
     say(`like ${file.name}`, URL.createObjectURL(file));
-    change({ near: { picture }, sort: "" });
+    change({ near: { picture: said.picture }, sort: "" });
     byId("sort").value = "";
   } catch (error) {
     failed(error);
@@ -47,7 +47,7 @@ async function choose() {
 }
 
 export function like(pair) {
-  say(`like “${pair.text ?? ""}”`, `/thumb/${pair.partition}/${pair.row}`);
+  say(`like “${pair.text ?? ""}”`, picture("thumb", pair));
   byId("sort").value = "";
   change({ near: { image: [pair.partition, pair.row] }, words: "", sort: "" });
 }

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import subprocess
@@ -19,7 +20,7 @@ from curate.core.partition import Partition
 from curate.core.stage import SourceFile
 from curate.core.store import Receipt, Work
 from curate.core.table import CommittedTable
-from curate.inspection.index.build import bring_up_to_date
+from curate.inspection.index.build import bring_up_to_date, up_to_date
 from curate.inspection.index.pair_index import PairIndex
 from tests.core.tables import Row, Text, commit_table
 from tests.inspection.index.material import EXTRA, made, row
@@ -124,6 +125,33 @@ def test_another_table_gets_another_index_and_the_old_one_goes(tmp_path: Path) -
     new = bring_up_to_date(made(tmp_path, "two"))
     assert new != old
     assert (old.exists(), new.exists()) == (False, True)
+
+
+def test_two_runs_keep_their_indices_in_one_folder(tmp_path: Path) -> None:
+    indices = tmp_path / "indices"
+    places = [bring_up_to_date(made(tmp_path / name, name), indices) for name in ("one", "two")]
+    assert [place.exists() for place in places] == [True, True]
+    again = bring_up_to_date(made(tmp_path / "one", "three"), indices)
+    assert [place.exists() for place in (*places, again)] == [False, True, True]
+
+
+def test_nobody_builds_while_an_index_is_opened(tmp_path: Path) -> None:
+    with (
+        up_to_date(made(tmp_path)) as place,
+        (place.parent / "lock").open() as lock,
+        pytest.raises(BlockingIOError),
+    ):
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def test_an_opened_index_stays_as_it_was(tmp_path: Path) -> None:
+    """Of the pairs and of the embeddings, though neither has been asked for yet."""
+    index = PairIndex.open(made(tmp_path))
+    late = [row(9, Text("late", 0.1), vector=[0, 0, 0, 1])]
+    bring_up_to_date(commit_table(tmp_path, [late], extra=EXTRA, first=3))
+    assert len(texts(index)) == 6
+    images, _ = index.vectors.nearest(np.array([0, 0, 0, 1], np.float32), 9)
+    assert len(images) == 3
 
 
 def test_an_index_that_somebody_added_to_is_not_passed_over(tmp_path: Path) -> None:
