@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 import curate as package
 from curate.added_scores import add_scores
 from curate.core.errors import StoreError
-from curate.core.failpoints import VARIABLE
+from curate.core.failpoints import POINTS, VARIABLE
 from curate.core.families import find, kinds
 from curate.core.ledger import LEDGER_SCHEMA
 from curate.core.plan import StagePlan
@@ -459,6 +459,54 @@ def test_pictures_of_a_folder(tmp_path: Path) -> None:
     assert again["rows"] == 8
 
 
+def test_exports_of_earlier_tables_go_where_they_hold_the_row(town: Town) -> None:
+    chosen = ("--kind", "threshold", "--set", "column=letters_itm", "--set", "min=0.0")
+    assert curate("select", town.root, *chosen, "--name", "old").exit_code == 0
+    cut = ("--kind", "parquet", "--selection", "old")
+    assert curate("export", town.root, *cut).exit_code == 0
+    town.write_list(ROWS + 2, "b.csv", first=ROWS)
+    town.run()  # the selection is of an earlier table now
+    stays = json.loads(curate("forget", town.root, "--url", town.url(ROWS), "--json").stdout)
+    assert stays["forgotten"][0]["removed"] == []
+    uid = town.uid(5)
+    told = curate("forget", town.root, "--uid", uid, "--json")
+    assert town.found(5, uid) == []
+    assert told.exit_code == 0
+    assert json.loads(told.stdout)["forgotten"][0]["removed"] == ["shards/parquet-old"]
+
+
+def test_what_others_left_in_the_folder_stops_nothing(town: Town) -> None:
+    marks = town.root / "marks" / "a.jsonl"
+    marks.write_bytes(marks.read_bytes() + b'{"uid": ')
+    (town.root / "marks" / "notes").mkdir()
+    (town.root / "mine.parquet").write_text("no table")
+    for folder in ("passes", "passes/0", "added", "source"):
+        (town.root / folder / ".DS_Store").write_bytes(b"x")
+    uid = town.uid(5)
+    told = curate("forget", town.root, "--uid", uid)
+    assert told.exit_code == 1, told.output
+    assert "mine.parquet: no table that can be read" in told.stderr
+    (town.root / "mine.parquet").unlink()
+    assert town.found(5, uid) == []
+    assert curate("forget", town.root, "--uid", uid).exit_code == 0
+
+
+def test_errors_of_partitions_set_aside_quote_no_row(town: Town) -> None:
+    note = next((town.root / "passes/1").glob("leg-0-*")) / "quarantine/000000/part-00000000.json"
+    note.parent.mkdir(parents=True)
+    note.write_text(json.dumps({"error": "bad", "traceback": f"at {_text(5)!r}", "attempts": 3}))
+    assert curate("forget", town.root, "--url", town.url(5)).exit_code == 0
+    assert json.loads(note.read_text())["attempts"] == 3
+    assert "Nr005" not in note.read_text()
+
+
+@pytest.mark.parametrize("host", ["example.org:8080", "https://example.org", "example.org/a", ""])
+def test_what_is_no_host_is_refused(tmp_path: Path, host: str) -> None:
+    told = curate("forget", tmp_path, "--host", host)
+    assert told.exit_code == 2
+    assert "is no host" in told.stderr
+
+
 # -- kills -----------------------------------------------------------------------------------------
 
 PLACES = [
@@ -468,6 +516,30 @@ PLACES = [
 ]
 
 
+def _dies(place: str, *arguments: Any) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(VARIABLE, place)
+        process = curate_process("forget", *arguments)
+    out, said = process.communicate(timeout=120)
+    assert process.returncode == -signal.SIGKILL, f"{place}: {out + said}"
+
+
+def test_every_place_of_a_forgetting_is_tried() -> None:
+    tried = {place.partition(":")[0] for place in PLACES}
+    assert {name for name in POINTS if name.startswith("forget.")} - tried == {"forget.done"}
+
+
+@pytest.mark.slow
+def test_killed_once_it_is_done_nothing_is_left_to_finish(town: Town) -> None:
+    uid = town.uid(5)
+    _dies("forget.done", town.root, "--uid", uid)
+    assert uid not in whole_table(town.root)["uid"].to_pylist()
+    assert json.loads((town.root / "forgotten/proof-00000001.json").read_text())["rows"] == 1
+    assert curate("forget", town.root).exit_code == 2  # nothing to finish
+    assert town.found(5, uid) == []
+    assert town.run()["nothing_to_do"]
+
+
 @pytest.mark.slow
 def test_killed_anywhere_the_same_command_finishes_it(town: Town, tmp_path: Path) -> None:
     uid = town.uid(5)
@@ -475,11 +547,7 @@ def test_killed_anywhere_the_same_command_finishes_it(town: Town, tmp_path: Path
     command = ("--uid", uid, "--url", town.url(3))
     assert curate("forget", tmp_path / "quiet", *command).exit_code == 0
     for place in PLACES:
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setenv(VARIABLE, place)
-            process = curate_process("forget", town.root, *command)
-        out, said = process.communicate(timeout=120)
-        assert process.returncode == -signal.SIGKILL, f"{place}: {out + said}"
+        _dies(place, town.root, *command)
         with pytest.raises(StoreError, match=r"'curate forget .*' finishes it"):
             package.open_run(town.root)
     assert curate("run", town.recipe).exit_code == 2

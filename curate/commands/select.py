@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from curate.core.table import CommittedTable
 
 
+_SAMPLES = 5
+
+
 @click.command(name="select")
 @click.argument("run_folder", metavar="RUN", type=RUN_FOLDER)
 @click.option("--kind", help="A selector; see 'curate list selectors'.")
@@ -27,9 +30,8 @@ if TYPE_CHECKING:
 @click.option(
     "--samples",
     type=click.IntRange(0, 1000),
-    default=5,
-    show_default=True,
-    help="With --diff: pairs to show of those that A keeps alone, and of those that B does.",
+    help="With --diff: pairs to show of those that A keeps alone, and of those that B does "
+    f"({_SAMPLES}).",
 )
 @click.option("--set", "sets", multiple=True, metavar="KEY=VALUE", help="Option of the selector.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for scripts.")
@@ -39,7 +41,7 @@ def select_command(
     name: str | None,
     list_them: bool,
     diff: tuple[str, str] | None,
-    samples: int,
+    samples: int | None,
     sets: Sequence[str],
     as_json: bool,
 ) -> None:
@@ -49,10 +51,10 @@ def select_command(
     """
     from curate.core.table import CommittedTable
 
-    _check(kind, name, sets, list_them=list_them, diff=diff)
+    _check(kind, name, sets, samples, list_them=list_them, diff=diff)
     table = CommittedTable.open(run_folder)
     if diff is not None:
-        _diff(table, diff, samples, as_json)
+        _diff(table, diff, _SAMPLES if samples is None else samples, as_json)
     elif list_them:
         _list(table, as_json)
     else:
@@ -64,6 +66,7 @@ def _check(
     kind: str | None,
     name: str | None,
     sets: Sequence[str],
+    samples: int | None,
     *,
     list_them: bool,
     diff: tuple[str, str] | None,
@@ -72,6 +75,8 @@ def _check(
     deciding = bool(kind or name or sets)
     if list_them + (diff is not None) + deciding > 1:
         raise click.UsageError("decide (--kind, --name), --list or --diff: one of them at a time")
+    if samples is not None and diff is None:
+        raise click.UsageError("--samples goes with --diff")
     if not list_them and diff is None and (kind is None or name is None):
         missing = "--kind" if kind is None else "--name"
         raise click.UsageError(

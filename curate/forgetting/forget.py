@@ -42,7 +42,7 @@ from curate.core.tombstones import (
 from curate.forgetting.found import Asked, Found, find
 from curate.forgetting.handed_on import make_again, plan_exports, take_away
 from curate.forgetting.legs import redact_quarantine, rewrite_steps, write_commits
-from curate.forgetting.proof import Proof
+from curate.forgetting.proof import LONG, Proof
 from curate.forgetting.receipts import Reckoning
 from curate.forgetting.selected import new_facts, write_selections
 from curate.forgetting.source_copies import blank_sources
@@ -170,7 +170,7 @@ def _intent(
 ) -> Intent:
     reckoned = Reckoning(store, steps, found.rows)
     selections = new_facts(table, found.rows)
-    exports, lost = plan_exports(store, selections)
+    exports, lost = plan_exports(table, selections, found.rows)
     words: dict[str, set[str]] = {
         "uid": found.uid,
         "url": found.url,
@@ -199,6 +199,12 @@ def _intent(
     )
 
 
+def _quoted(intent: Intent) -> list[str]:
+    """Return what an error may quote of the rows: their names, and texts that are not too short."""
+    texts = [text for text in intent.words["texts"] if len(text) >= LONG]
+    return sorted({*intent.words["uid"], *intent.words["url"], *intent.words["path"], *texts})
+
+
 def _finish(root: StorePath, intent: Intent, progress: Progress) -> dict[str, Any]:
     """Do what an intent says; safe to repeat from any place."""
     store, steps, _ = _opened(root)
@@ -219,7 +225,7 @@ def _finish(root: StorePath, intent: Intent, progress: Progress) -> dict[str, An
         "marks": marks,
         "steps": rewrite_steps(store, steps, gone, intent.source),
         "sources": blank_sources(store, whole),
-        "quarantine": redact_quarantine(store, steps, sorted(whole)),
+        "quarantine": redact_quarantine(store, steps, _quoted(intent)),
         "commits": len(intent.receipts),
     }
     write_commits(store, intent.receipts, intent.totals)

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from curate.core.atomic import parquet_source, read_parquet
+from curate.core.errors import StoreError
 from curate.core.location import StorePath
 from curate.core.tombstones import host_of
 from curate.forgetting.steps import KINDS, Step, files_of
@@ -26,12 +27,24 @@ class Asked:
     Attributes:
         uids: of rows.
         urls: addresses, or paths of local pictures.
-        hosts: all addresses of these.
+        hosts: all addresses of these, in small letters, without port.
+
+    Raises:
+        StoreError: one that is no host, of which nothing would ever be found.
     """
 
     uids: frozenset[str] = frozenset()
     urls: frozenset[str] = frozenset()
     hosts: frozenset[str] = frozenset()
+
+    def __post_init__(self) -> None:
+        """Check the hosts."""
+        for host in self.hosts:
+            if host not in (host_of(f"//{host}"), host_of(f"//[{host}]")) or not host:
+                raise StoreError(
+                    f"{host!r} is no host: give it alone, without scheme, port or path "
+                    "(example.org)"
+                )
 
     def __bool__(self) -> bool:
         """Whether anything is."""

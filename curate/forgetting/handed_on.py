@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from typing import Any
 
 from pydantic import ValidationError
 
 from curate.core.atomic import (
     child_names,
-    exists,
     read_bytes,
     read_json_if_there,
     remove,
@@ -27,6 +26,7 @@ from curate.core.selection import Selection, list_selections
 from curate.core.stage import Progress
 from curate.core.store import RunStore, same_json
 from curate.core.table import CommittedTable
+from curate.exporters._leaving_out import holds
 
 _MANIFEST = "manifest.json"
 _UNFINISHED = ".unfinished"
@@ -37,35 +37,35 @@ _VIEW = "view"
 
 
 def plan_exports(
-    store: RunStore, facts: Mapping[str, Mapping[str, Any]]
+    table: CommittedTable, facts: Mapping[str, Mapping[str, Any]], gone: Mapping[int, Set[int]]
 ) -> tuple[list[dict[str, Any]], list[str]]:
     """Say what is to become of a run's exports.
 
     Args:
-        store: the run's folder, selections as they were.
+        table: of the run, selections as they were.
         facts: of the selections that change, as they will be.
+        gone: the rows, by partition.
 
     Returns:
         Exports that are made again (folder, selection, kind, options, and whether pictures of it
-        went or only its counts), and folders that have to go: unfinished ones, and those of
-        selections that cannot be made again.
+        went or only its counts), and folders that have to go: unfinished ones, and those that may
+        hold a row and cannot be made again, since their selection is of an earlier table.
     """
     again, lost = [], []
-    shards = store.root / "shards"
-    for name in child_names(shards):
+    root = table.store.root
+    shards = root / "shards"
+    for name in (one for one in child_names(shards) if not one.startswith(".")):
         manifest = read_json_if_there(shards / name / _MANIFEST)
         if manifest is None:
-            if exists(shards / name / _UNFINISHED / "made_from.json") or child_names(
-                shards / name / _UNFINISHED
-            ):
+            if child_names(shards / name / _UNFINISHED):
                 lost.append(f"shards/{name}")
             continue
         made_from = manifest.get("made_from", {})
-        selection = _selection_of(store, made_from.get("selection"))
-        if selection is None or _config(made_from) is None:
-            lost.append(f"shards/{name}")
-        elif selection in facts:
-            before = Selection.open(store.root, selection).facts["selected"]
+        selection = _selection_of(table, made_from.get("selection"))
+        if selection is not None and selection not in facts:
+            continue  # it holds none of the rows
+        if selection is not None and _config(made_from) is not None:
+            before = Selection.open(root, selection).facts["selected"]
             again.append(
                 {
                     "folder": f"shards/{name}",
@@ -75,14 +75,24 @@ def plan_exports(
                     "rewrite": before != facts[selection]["selected"],
                 }
             )
+        elif _may_hold(manifest, gone):
+            lost.append(f"shards/{name}")
     return again, lost
 
 
-def _selection_of(store: RunStore, facts: Any) -> str | None:
-    for name in list_selections(store):
-        if same_json(dict(Selection.open(store.root, name).facts), facts):
+def _selection_of(table: CommittedTable, facts: Any) -> str | None:
+    """Return the selection of the table as it is now that says this of itself."""
+    for name in list_selections(table.store):
+        selection = Selection.open(table.store.root, name)
+        if same_json(dict(selection.facts), facts) and selection.is_of(table):
             return name
     return None
+
+
+def _may_hold(manifest: Mapping[str, Any], gone: Mapping[int, Set[int]]) -> bool:
+    """Whether an export may hold some rows; one that names no keys of its samples may."""
+    shards = manifest.get("shards", ())
+    return bool(gone) and any("first" not in shard or holds(shard, gone) for shard in shards)
 
 
 def _config(made_from: Mapping[str, Any]) -> ExporterConfig | None:
@@ -112,14 +122,24 @@ def take_away(store: RunStore, folders: Sequence[str], uids: frozenset[str]) -> 
 def _marks(root: StorePath, uids: frozenset[str]) -> int:
     written = 0
     for name in child_names(root / _MARKS):
+        if not name.endswith(".jsonl") or name.startswith("."):
+            continue
         path = root / _MARKS / name
         lines = read_bytes(path).splitlines(keepends=True)
-        kept = [line for line in lines if json.loads(line).get("uid") not in uids]
+        kept = [line for line in lines if _uid_of(line) not in uids]
         if len(kept) < len(lines):
             data = b"".join(kept)
             write_whole(path, lambda file, data=data: file.write(data))  # type: ignore[misc]
             written += 1
     return written
+
+
+def _uid_of(line: bytes) -> Any:
+    """Return the uid of a mark; None where the line is damaged, which is for its readers to say."""
+    try:
+        return json.loads(line)["uid"]
+    except (ValueError, KeyError, TypeError):
+        return None
 
 
 def make_again(

@@ -11,6 +11,7 @@ import json
 import mmap
 import string
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,7 @@ _LETTERS = string.ascii_letters.encode()
 #: Values of a kind that are searched for byte by byte; all of them are looked for row by row.
 _MOST = 1000
 #: Texts this long are searched for byte by byte; shorter ones stand inside others by chance.
-_LONG = 16
+LONG = 16
 #: What stands behind an address that goes on.
 _GOES_ON = frozenset(bytes([one]) for one in b"0123456789%/?=_~+#-" + _LETTERS)
 
@@ -72,8 +73,8 @@ class Proof:
         for path in files:
             if path.suffix == ".parquet":
                 self._decode(path)
-        if child_names(self._root / "table.lance"):
-            self._decode_view()
+        for folder in dict.fromkeys(p.parent.parent for p in files if p.parent.name == "_versions"):
+            self._decode_lance(folder)
         for path, text in self._elsewhere:
             if text not in self._shared:
                 self._leave(path, "a forgotten text")
@@ -121,29 +122,27 @@ class Proof:
     # -- rows ----------------------------------------------------------------------------------
 
     def _decode(self, path: StorePath) -> None:
-        self.decoded += 1
-        with parquet_source(path) as source, pq.ParquetFile(source) as file:
-            heavy = [f.name for f in file.schema_arrow if pa.types.is_binary(f.type)]
-            names = [name for name in file.schema_arrow.names if name not in heavy]
-            for batch in file.iter_batches(columns=names, batch_size=8192):
-                self._look(path, pa.Table.from_batches([batch]))
+        try:
+            with parquet_source(path) as source, pq.ParquetFile(source) as file:
+                names = _light(file.schema_arrow)
+                for batch in file.iter_batches(columns=names, batch_size=8192):
+                    self._look(path, pa.Table.from_batches([batch]))
+        except (OSError, pa.ArrowException):  # nobody can say what it holds
+            self._leave(path, "no table that can be read")
+        else:
+            self.decoded += 1
 
-    def _decode_view(self) -> None:
+    def _decode_lance(self, folder: StorePath) -> None:
         import lance
 
         from curate.core.lance_storage import lance_address
 
-        address, options = lance_address(self._root / "table.lance")
-        dataset = lance.dataset(address, storage_options=options or None)
-        if len(dataset.versions()) and self._gone:
-            names = [f.name for f in dataset.schema if not pa.types.is_binary(f.type)]
-            for version in dataset.versions():
-                old = lance.dataset(
-                    address, version=version["version"], storage_options=options or None
-                )
-                there = [name for name in names if name in old.schema.names]
-                for batch in old.to_batches(columns=there):
-                    self._look(self._root / "table.lance", pa.Table.from_batches([batch]))
+        address, options = lance_address(folder)
+        opened = partial(lance.dataset, address, storage_options=options or None)
+        for version in opened().versions():
+            dataset = opened(version=version["version"])
+            for batch in dataset.to_batches(columns=_light(dataset.schema)):
+                self._look(folder, pa.Table.from_batches([batch]))
         self.decoded += 1
 
     def _look(self, path: StorePath, table: pa.Table) -> None:
@@ -183,7 +182,7 @@ class Proof:
 
     def _long_texts(self) -> list[str]:
         texts = self._words["texts"]
-        return [text for text in texts if len(text) >= _LONG and text not in self._shared][:_MOST]
+        return [text for text in texts if len(text) >= LONG and text not in self._shared][:_MOST]
 
     def _forgotten(self, table: pa.Table) -> np.ndarray:
         mask = np.zeros(table.num_rows, bool)
@@ -228,6 +227,11 @@ def _opened(path: StorePath) -> Iterator[bytes | mmap.mmap]:
     else:
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
             yield data
+
+
+def _light(schema: pa.Schema) -> list[str]:
+    """Return the columns without pictures."""
+    return [field.name for field in schema if not pa.types.is_binary(field.type)]
 
 
 def _holds(data: bytes | mmap.mmap, kind: str, needle: bytes) -> bool:

@@ -49,11 +49,11 @@ def steps_of(store: RunStore, nodes: Sequence[Node], added: Sequence[Node]) -> l
 
 
 def _folders(root: StorePath) -> Iterator[str]:
-    for number in child_names(root / "passes"):
-        for name in child_names(root / "passes" / number):
-            yield f"passes/{number}/{name}"
-    for name in child_names(root / "added"):
-        yield f"added/{name}"
+    parents = [*(f"passes/{number}" for number in child_names(root / "passes")), "added"]
+    for parent in parents:
+        for name in child_names(root / parent):
+            if not name.startswith("."):  # of the system, or half removed
+                yield f"{parent}/{name}"
 
 
 def files_of(folder: StorePath, numbers: set[int] | None = None) -> Iterator[tuple[int, StorePath]]:

@@ -68,6 +68,7 @@ def test_a_strangers_text_cannot_move_the_cursor(run: Path) -> None:
         ((), "--kind is missing"),
         (("--kind", "source"), "--name is missing"),
         (("--list", "--diff", "loose", "strict"), "one of them at a time"),
+        (("--list", "--samples", "3"), "--samples goes with --diff"),
         (("--list", "--kind", "source"), "one of them at a time"),
         (("--diff", "loose", "strcit"), "did you mean 'strict'?"),
     ],
