@@ -137,12 +137,15 @@ class Client:
         self._connection.request(method, path, data, self._headers)
         response = self._connection.getresponse()
         answer = response.read()
-        if response.status >= 400 and not path.startswith("/thumb"):
+        if response.status >= 400:
             raise RuntimeError(f"{path}: {response.status} {answer[:300]!r}")
         return answer, response.headers
 
     def get(self, path: str) -> None:
         self._ask("GET", path)
+
+    def thumbnail(self, partition: int, row: int) -> None:
+        self.get(f"/thumb/{self.state['pictures']}/{partition}/{row}")
 
     def post(self, path: str, **body: Any) -> None:
         self._ask("POST", f"/api/{path}", body)
@@ -238,9 +241,7 @@ def questions(client: Client, num_images: int) -> Iterator[tuple[str, Callable[[
     shown = [number for number in range(-(-num_images // PARTITION)) if number % 50 == 0]
     yield (
         "a thumbnail",
-        lambda: client.get(
-            f"/thumb/{rng.choice(shown)}/{rng.integers(min(PARTITION, num_images))}"
-        ),
+        lambda: client.thumbnail(rng.choice(shown), rng.integers(min(PARTITION, num_images))),
     )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -99,6 +98,7 @@ def _predict(
 ) -> None:
     from curate.commands.plan_view import print_cautions
     from curate.commands.probe_view import cautions, free_bytes, print_prediction
+    from curate.core.machine import cores
     from curate.engine.pools import Cluster
     from curate.probe.measure import cache_folder, measure
     from curate.probe.predict import predict
@@ -122,7 +122,7 @@ def _predict(
         cache=cache,
         again=options["again"],
     )
-    cpus, gpus = options["cpus"] or _cores(), options["gpus"]
+    cpus, gpus = options["cpus"] or cores(), options["gpus"]
     cluster = Cluster(cpus, measured.gpus if gpus is None else gpus)
     prices = Prices(options["price_per_gpu_hour"] or 0.0, options["price_per_cpu_hour"] or 0.0)
     said = predict(measured, plan, loaded.engine, cluster, prices)
@@ -137,8 +137,3 @@ def _predict(
         "measured": measured.model_dump(mode="json"),
     }
     click.echo(json.dumps(facts, indent=1))
-
-
-def _cores() -> int:
-    """Return how many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

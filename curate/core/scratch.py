@@ -17,6 +17,11 @@ from curate.core.atomic import child_names, storage_errors
 from curate.core.location import StorePath
 
 
+def user_cache() -> Path:
+    """Return the user's folder for caches (``XDG_CACHE_HOME``)."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+
+
 @contextlib.contextmanager
 def scratch_folder(near: StorePath) -> Iterator[Path]:
     """Give a folder on a local disk that is emptied before and removed after, killed or not.
@@ -87,9 +92,8 @@ def kept_beside(folder: StorePath) -> Path:
 
 
 def _in_cache(folder: UPath, kind: str) -> Path:
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     name = hashlib.blake2b(str(folder).encode(), digest_size=8).hexdigest()
-    return Path(base) / "curate" / kind / name
+    return user_cache() / "curate" / kind / name
 
 
 def _put_all(local: Path, folder: UPath) -> None:

@@ -11,23 +11,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from curate.amounts import size_text
+from curate.core.machine import cores
+from curate.core.scratch import user_cache
 from curate.doctor.findings import Finding
 
 #: Below these a run works, and suffers.
 _MEMORY, _DISK, _FILES = 4e9, 5e9, 4096
 #: Of a machine's memory Ray wants so much of /dev/shm for its object store.
 _OF_SHARED_MEMORY = 0.3
-
-
-def cores() -> int:
-    """Return how many cores this process may use: its affinity, within its control group."""
-    if not hasattr(os, "sched_getaffinity"):
-        return os.cpu_count() or 1
-    allowed = len(os.sched_getaffinity(0))
-    quota = _words(Path("/sys/fs/cgroup/cpu.max"))
-    if len(quota) == 2 and quota[0].isdigit():
-        allowed = min(allowed, max(1, int(quota[0]) // int(quota[1])))
-    return allowed
 
 
 def memory() -> tuple[int, int] | None:
@@ -93,7 +84,7 @@ def _memory() -> Iterator[Finding]:
 
 def _disks(output: Path | None) -> Iterator[Finding]:
     places = {
-        "cache": Path(os.environ.get("HF_HOME") or _cache_base() / "huggingface"),
+        "cache": Path(os.environ.get("HF_HOME") or user_cache() / "huggingface"),
         "temporary folder": Path(tempfile.gettempdir()),
     }
     if output is not None:
@@ -124,10 +115,6 @@ def existing(folder: Path) -> Path:
     while not folder.exists():
         folder = folder.parent
     return folder
-
-
-def _cache_base() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
 
 
 def _shared_memory() -> Iterator[Finding]:
@@ -195,7 +182,3 @@ def _text(path: Path) -> str:
         return path.read_text(encoding="utf-8")
     except OSError:
         return ""
-
-
-def _words(path: Path) -> list[str]:
-    return _text(path).split()

@@ -6,6 +6,7 @@ import importlib.util
 import socket
 import time
 from collections.abc import Iterator
+from urllib.parse import urlsplit
 
 from curate.core.errors import EngineError
 from curate.doctor.findings import Finding
@@ -61,12 +62,19 @@ def check_network(host: str) -> Iterator[Finding]:
     Args:
         host: a name, or ``name:port``; port 443 by default.
     """
-    name, _, port = host.partition(":")
-    number = int(port) if port.isdigit() else 443
+    try:
+        parts = urlsplit(f"//{host}")
+        name, number = parts.hostname, parts.port or 443
+    except ValueError:
+        name, number = None, 0
+    if name is None or parts.netloc != host:
+        mend = "give a NAME or NAME:PORT, without scheme and path"
+        yield Finding("network", host, "missing", "is no host", mend, required=True)
+        return
     begun = time.perf_counter()
     try:
         addresses = socket.getaddrinfo(name, number, type=socket.SOCK_STREAM)
-    except OSError as error:
+    except (OSError, UnicodeError) as error:  # the second: not even a name
         mend = "check the name, /etc/resolv.conf, and whether this machine has a network"
         yield Finding("network", name, "missing", f"no address: {error}", mend, required=True)
         return

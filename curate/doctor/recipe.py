@@ -9,10 +9,11 @@ from pathlib import Path
 
 from curate.core.atomic import child_names
 from curate.core.errors import CurateError, EngineError, RecipeError, StoreError
+from curate.core.machine import cores
 from curate.core.plan import Plan, StagePlan
 from curate.doctor.devices import Devices
 from curate.doctor.findings import Finding
-from curate.doctor.machine import cores, java_version
+from curate.doctor.machine import existing, java_version
 from curate.doctor.packages import missing_of
 from curate.engine.pools import Cluster, claims
 from curate.models import checkpoints
@@ -171,8 +172,6 @@ def _fits(recipe: Recipe, plan: Plan, cluster: Cluster) -> Iterator[Finding]:
 
 def _output(recipe: Recipe) -> Iterator[Finding]:
     if isinstance(recipe.output, Path):
-        from curate.doctor.machine import existing
-
         room = shutil.disk_usage(existing(recipe.output)).free
         says = f"room for about {room / 1.2e5:,.0f} pictures at 384 pixels, with one export"
         mend = "'curate plan RECIPE --probe 512' says what this recipe takes"

@@ -106,12 +106,3 @@ def number(value: float) -> str:
 def share(part: float, whole: float) -> str:
     """Return a percentage; "" of nothing."""
     return f"{part / whole:.1%}" if whole else ""
-
-
-def duration(seconds: float) -> str:
-    """Return a time with its unit, as people say it."""
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    if seconds < 3600:
-        return f"{seconds / 60:.1f} min"
-    return f"{seconds / 3600:,.1f} h"

@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
+from curate.amounts import time_text
 from curate.inspection.report_charts import bar, label
 from curate.inspection.report_figures import Figures
 from curate.inspection.report_html import (
     Markup,
-    duration,
     element,
     joined,
     number,
@@ -191,7 +191,7 @@ def _timed(stage: StageFigures, whole: float) -> list[str | Markup]:
     return [
         stage.name,
         number(stage.rows_in),
-        duration(stage.seconds),
+        time_text(stage.seconds),
         f"{stage.rows_in / stage.seconds:,.1f}",
         share(stage.seconds, whole),
         bar(stage.seconds, whole),

@@ -121,16 +121,29 @@ class _Drawn:
 
     def __init__(self, most: int, width: int) -> None:
         self._most = most
-        self.lots = np.zeros(0)
-        self.values = np.zeros((0, width))
+        self._bound = np.inf  # lots from here on are not among the lowest
+        self._parts = [(np.zeros(0), np.zeros((0, width)))]
+        self._held = 0
 
     def add(self, lots: np.ndarray, values: np.ndarray) -> None:
-        lots = np.concatenate([self.lots, lots])
-        values = np.concatenate([self.values, values])
+        low = lots < self._bound
+        self._parts.append((lots[low], values[low]))
+        self._held += int(low.sum())
+        if self._held > 2 * self._most:  # not each time: a cut looks at all that is held
+            self._cut()
+
+    def values(self) -> np.ndarray:
+        """Return what was drawn, [N, width]."""
+        self._cut()
+        return self._parts[0][1]
+
+    def _cut(self) -> None:
+        lots, values = (np.concatenate(part) for part in zip(*self._parts, strict=True))
         if len(lots) > self._most:
             chosen = np.argpartition(lots, self._most)[: self._most]
             lots, values = lots[chosen], values[chosen]
-        self.lots, self.values = lots, values
+            self._bound = lots.max(initial=0.0)
+        self._parts, self._held = [(lots, values)], len(lots)
 
 
 class _Tally:
@@ -194,7 +207,7 @@ class _Tally:
         return said
 
     def _on_side(self, name: str, side: str, texts: int) -> ScoreOnSide:
-        values = self._scores[name, side].values[:, 0]
+        values = self._scores[name, side].values()[:, 0]
         quantiles = np.quantile(values, QUANTILES).tolist() if len(values) else []
         return ScoreOnSide(texts, self._scored[name, side], tuple(quantiles))
 
@@ -203,7 +216,7 @@ class _Tally:
         other = self._second if side == "first" else self._first
         names = [name for name in ("url", "path") if name in self._table.schema.names][:1]
         found = []
-        for number, place in sorted(map(tuple, self._samples[side].values.astype(int).tolist())):
+        for number, place in sorted(map(tuple, self._samples[side].values().astype(int).tolist())):
             row = self._table.texts(number, names).slice(place, 1).to_pylist()[0]
             found.append(
                 ChangedPair(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import platform
 import sys
 import tempfile
@@ -20,7 +19,9 @@ from pydantic import ValidationError
 from curate.core.atomic import write_json
 from curate.core.config import SourceConfig
 from curate.core.errors import SourceError, StageError
+from curate.core.machine import cores
 from curate.core.plan import LegPlan, Node, Plan
+from curate.core.scratch import user_cache
 from curate.core.selection import Selection
 from curate.core.stage import SourceFile
 from curate.core.store import RunStore
@@ -84,8 +85,7 @@ def measure(
 
 def cache_folder() -> Path:
     """Return where figures are kept, below the user's cache (``XDG_CACHE_HOME``)."""
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "curate" / "probes"
+    return user_cache() / "curate" / "probes"
 
 
 def _kept(path: Path | None) -> Measured | None:
@@ -189,7 +189,7 @@ class _Probe:
             self._sizes,
             versions(),
             platform.node(),
-            len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+            cores(),
         ]
         return hashlib.blake2b(json.dumps(made_from).encode(), digest_size=16).hexdigest()
 

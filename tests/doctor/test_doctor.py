@@ -12,9 +12,10 @@ from typing import Any
 
 import pytest
 
+from curate.core.machine import cores
 from curate.doctor import packages
 from curate.doctor.findings import Finding
-from curate.doctor.machine import cores, memory
+from curate.doctor.machine import memory
 from curate.doctor.packages import EXTRAS, check_packages, missing_of, required
 from curate.doctor.reach import check_network
 from tests.docs.pages import ROOT
@@ -170,6 +171,21 @@ def test_a_host_on_the_network() -> None:
     gone = list(check_network("no-such-host.invalid"))
     assert [(finding.state, finding.required) for finding in gone] == [("missing", True)]
     assert "no address" in gone[0].says
+
+
+@pytest.mark.parametrize(
+    "host", ["https://example.com", "localhost:https", "localhost:99999", "", "a/b", ":80"]
+)
+def test_what_is_no_host(host: str) -> None:
+    (found,) = check_network(host)
+    assert (found.state, found.required) == ("missing", True)
+    assert "NAME:PORT" in found.mend
+
+
+@pytest.mark.parametrize("host", ["a..b", f"{'x' * 64}.invalid"])
+def test_a_name_that_no_host_can_have(host: str) -> None:
+    (found,) = check_network(host)
+    assert "no address" in found.says
 
 
 def test_an_override_without_a_recipe() -> None:

@@ -5,7 +5,7 @@ import pytest
 
 from curate.inspection.report_charts import bar, panels, round_values
 from curate.inspection.report_cuts import Cut
-from curate.inspection.report_html import duration, element, escaped, joined, number, share, table
+from curate.inspection.report_html import element, escaped, joined, number, share, table
 from tests.inspection.html_pages import Page
 
 EVIL = "</title><script>alert('x')</script>\" onload=\"alert(1)"
@@ -75,9 +75,6 @@ def test_a_chart_has_its_threshold_where_it_is_and_says_itself_in_words() -> Non
         (number(0.1234), "0.123"),
         (share(1, 8), "12.5%"),
         (share(1, 0), ""),
-        (duration(12.34), "12.3 s"),
-        (duration(600), "10.0 min"),
-        (duration(7_200_000), "2,000.0 h"),
     ],
 )
 def test_numbers_for_people(said: str, expected: str) -> None:

@@ -90,6 +90,15 @@ def test_many_scores_are_drawn_from(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert said.quantiles[2] == pytest.approx(0.5, abs=0.2)
 
 
+def test_the_lowest_lots_are_drawn_however_they_come() -> None:
+    lots = np.random.default_rng(0).random(1000)
+    for parts in (1, 7, 500):
+        drawn = selection_diff._Drawn(30, 1)
+        for some in np.array_split(np.arange(1000), parts):
+            drawn.add(lots[some], some[:, None].astype(float))
+        assert sorted(drawn.values()[:, 0]) == sorted(np.argsort(lots)[:30].tolist())
+
+
 def test_one_that_was_decided_on_an_earlier_table(tmp_path: Path) -> None:
     _, one, _ = selections(tmp_path)
     table = commit_table(tmp_path, [[Row([Text("new", 0.5)])]], first=3)

@@ -49,6 +49,8 @@ class Recent(Generic[Value]):
     def find(self, key: Hashable) -> Value | None:
         """Return the value of a key; None where it is not kept."""
         with self._lock:
+            if key in self._held:
+                self._held.move_to_end(key)
             return self._held.get(key)
 
     @property

@@ -6,13 +6,13 @@ import io
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from curate.core.errors import SourceError, StoreError
+from curate.core.errors import SourceError, StoreError, nearest
 from curate.core.stage import Progress
 from curate.core.table import FLAT_NAMES, CommittedTable
 from curate.inspection.index.encoder import Encoder, Vector
@@ -121,6 +121,12 @@ class Search:
         """Return what ``RunView.search`` does, as Arrow."""
         if (words is None) == (image is None):
             raise StoreError("search for words or by an image: one of the two")
+        if by not in get_args(By):
+            raise StoreError(f"by {by!r}: {nearest(by, get_args(By))}")
+        if image is not None and by == "meaning":
+            raise StoreError("by='meaning' is for words: an image is looked for by itself")
+        if limit < 1:
+            raise StoreError(f"limit {limit}: at least 1")
         if image is not None:
             places, score = self._by_image(image, limit)
         elif by == "meaning":

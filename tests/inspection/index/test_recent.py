@@ -17,6 +17,15 @@ def test_the_oldest_goes_when_room_is_short() -> None:
     assert recent.num_bytes == 8
 
 
+def test_what_was_found_is_not_the_oldest() -> None:
+    recent: Recent[bytes] = Recent(8, len)
+    for name in ("a", "b"):
+        recent.get(name, lambda: b"1234")
+    assert recent.find("a") == b"1234"
+    recent.get("c", lambda: b"1234")
+    assert (recent.find("a"), recent.find("b")) == (b"1234", None)
+
+
 def test_what_is_too_large_is_not_kept() -> None:
     recent: Recent[bytes] = Recent(10, len)
     recent.get("small", lambda: b"x")

@@ -77,6 +77,13 @@ def test_what_cannot_be_searched_for(run: curate.RunView) -> None:
         run.search(image=Path("no.jpg"))
     with pytest.raises(SourceError, match="this picture cannot be used: not_an_image"):
         run.search(image=b"no picture")
+    with pytest.raises(StoreError, match="by 'meening': did you mean 'meaning'"):
+        run.search("dog", by="meening")  # type: ignore[call-overload]
+    with pytest.raises(StoreError, match="by='meaning' is for words"):
+        run.search(image="0-1", by="meaning")
+    for limit in (0, -1):
+        with pytest.raises(StoreError, match=f"limit {limit}: at least 1"):
+            run.search("dog", limit=limit)
     with pytest.raises(StoreError, match="no column 'ulr': did you mean 'url'"):
         run.search("dog", columns=["ulr"])
 
