@@ -97,7 +97,7 @@ class Reader:
         ) as process:
             assert process.stdout is not None
             said = json.loads(process.stdout.readline())
-            with urllib.request.urlopen(said["url"], timeout=60) as answer:
+            with urllib.request.urlopen(said["address"], timeout=60) as answer:
                 assert answer.status == 200
             process.send_signal(signal.SIGINT)
         assert process.returncode == 0
