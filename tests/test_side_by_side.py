@@ -14,6 +14,8 @@ import pytest
 from curate.core.errors import ModelError
 from curate.side_by_side import SideBySide
 
+ROOT = Path(__file__).parents[1]
+
 
 def meet(folder: Path, own: str, other: str) -> None:
     """Return once the other is there too."""
@@ -90,8 +92,10 @@ if __name__ == "__main__":
 def test_a_killed_parent_takes_them_along(tmp_path: Path) -> None:
     script, path = tmp_path / "parent.py", tmp_path / "a"
     script.write_text(_PARENT)
-    with subprocess.Popen([sys.executable, str(script), str(path)]) as parent:
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with subprocess.Popen([sys.executable, str(script), str(path)], env=env) as parent:
         while not path.exists() or not path.read_text():
+            assert parent.poll() is None
             time.sleep(0.01)
         child = int(path.read_text().split()[0])
         os.kill(child, 0)  # it is there

@@ -1,4 +1,4 @@
-"""What every sink, exporter and objective owes, asserted for each file of these families."""
+"""What sinks, exporters, evaluators and objectives owe, asserted for each file of a family."""
 
 from __future__ import annotations
 
@@ -19,9 +19,11 @@ from pydantic import ValidationError
 from curate.core.columns import IMAGE, URL
 from curate.core.config import ExporterConfig, FrozenConfig, SinkConfig
 from curate.core.families import FAMILIES, Kind, kinds
+from curate.core.pairs import ListSource
 from curate.core.selection import Selection, select
 from curate.core.stage import Exporter, Progress, Sink
 from curate.core.table import CommittedTable
+from curate.evaluate.evaluators._base import EvaluatorConfig, Subject
 from curate.models.pair_model import PairModel
 from curate.pretrain.architectures._base import ABILITIES, ArchitectureConfig
 from curate.pretrain.objectives._base import ObjectiveConfig
@@ -32,11 +34,14 @@ from curate.pretrain.teacher import Teacher
 from curate.stages.selectors.threshold import Config as ThresholdConfig
 from tests.core.tables import Row, Text, commit_table
 from tests.images.pictures import jpeg
+from tests.models.med_models import med_tokenizer
 from tests.pretrain.models import SETTINGS, architecture, small_model
+from tests.pretrain.scenes import scenes
 
 BASES: dict[str, type[FrozenConfig]] = {
     "sinks": SinkConfig,
     "exporters": ExporterConfig,
+    "evaluators": EvaluatorConfig,
     "architectures": ArchitectureConfig,
     "objectives": ObjectiveConfig,
 }
@@ -44,7 +49,9 @@ ALL = [
     kind for family in BASES for kind in kinds(family).values() if kind.module.startswith("curate.")
 ]
 #: What a kind needs beside its defaults; none for a kind not named here.
-OPTIONS: dict[str, dict[str, Any]] = {}
+OPTIONS: dict[str, dict[str, Any]] = {
+    "evaluators/captioning": {"java": "never", "max_tokens": 6},
+}
 
 
 def _of(*families: str) -> Any:
@@ -236,6 +243,45 @@ def test_what_is_read_is_declared(kind: Kind, tmp_path: Path) -> None:
         _config(kind).build().index(table, Told())
     else:
         _export(kind, table, selection, tmp_path / "out", Told())
+
+
+# -- evaluators ---------------------------------------------------------------------------------
+
+
+@_of("evaluators")
+def test_an_evaluator_is_known_by_its_files_name(kind: Kind) -> None:
+    assert _config(kind).kind == kind.name
+    with pytest.raises(ValidationError):
+        kind.config()(kind="another")
+
+
+@_of("evaluators")
+def test_an_evaluator_repeats_itself_and_says_how_sure_it_is(kind: Kind) -> None:
+    config = _config(kind)
+    names = [name for name in SETTINGS if config.needs <= architecture(name).can]
+    model = small_model(names[0], spread=0.1).eval()
+    # one caption each, so that it is a label as well
+    pairs = ListSource([pair._replace(texts=pair.texts[:1]) for pair in scenes(2).pairs])
+    found, again, bare = (
+        config.evaluate(
+            Subject(
+                *(model, med_tokenizer(), pairs),
+                keep_tokens=bool(config.needs),
+                batch_size=8,
+                seed=1,
+                resamplings=resamplings,
+            )
+        )
+        for resamplings in (20, 20, 0)
+    )
+    said = found.to_json(details=True)
+    assert json.dumps(said) == json.dumps(again.to_json(details=True))
+    assert found.lines()
+    assert set(said) >= set(found.details)
+    assert found.intervals
+    for name, one in found.intervals.items():
+        assert one.low <= one.value <= one.high, name
+    assert not bare.intervals
 
 
 # -- objectives ---------------------------------------------------------------------------------
