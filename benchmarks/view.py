@@ -127,14 +127,16 @@ class Client:
         parts = urlsplit(address)
         self._connection = http.client.HTTPConnection("127.0.0.1", parts.port or 0, timeout=300)
         self._headers: dict[str, str] = {}
-        cookie = self._ask("GET", f"/?{parts.query}")[1]["Set-Cookie"]
-        self._headers["Cookie"] = cookie.split(";")[0]
+        self._base = ""
+        opened = self._ask("GET", f"/?{parts.query}")[1]
+        self._headers["Cookie"] = opened["Set-Cookie"].split(";")[0]
+        self._base = opened["Location"].rstrip("/")
         self.state = json.loads(self._ask("GET", "/api/state")[0])
         self._headers["X-Curate-Key"] = self.state["key"]
 
     def _ask(self, method: str, path: str, body: Any = None) -> tuple[bytes, Any]:
         data = None if body is None else json.dumps(body).encode()
-        self._connection.request(method, path, data, self._headers)
+        self._connection.request(method, self._base + path, data, self._headers)
         response = self._connection.getresponse()
         answer = response.read()
         if response.status >= 400:
@@ -145,7 +147,7 @@ class Client:
         self._ask("GET", path)
 
     def thumbnail(self, partition: int, row: int) -> None:
-        self.get(f"/thumb/{self.state['pictures']}/{partition}/{row}")
+        self.get(f"/thumb/{partition}/{row}")
 
     def post(self, path: str, **body: Any) -> None:
         self._ask("POST", f"/api/{path}", body)

@@ -44,29 +44,28 @@ class Application:
         self._pairs = pairs
         self._guard = guard
         self._pictures = Pictures(pairs.table)
-        # a part of their addresses, so that no browser shows those it kept of another run
-        self._start = secrets.token_hex(4)
         self._files = {path.name: path.read_bytes() for path in _STATIC.iterdir()}
         self._files["report.css"] = STYLE.encode()
 
     def build(self) -> web.Application:
         """Return the application with all of its addresses."""
         app = web.Application(middlewares=[self._guard.middleware], client_max_size=_MOST_PICTURE)
-        app.router.add_get("/", self._index)
-        app.router.add_get("/static/{name}", self._static)
-        app.router.add_get("/api/state", self._state)
-        app.router.add_get(r"/api/pair/{place:\d{1,18}}", self._details)
-        app.router.add_get("/api/marks.jsonl", self._export)
-        image = rf"{self._start}/{{partition:\d{{1,9}}}}/{{row:\d{{1,9}}}}"
-        app.router.add_get(f"/thumb/{image}", self._small)
-        app.router.add_get(f"/picture/{image}", self._large)
-        app.router.add_post("/api/page", self._page)
-        app.router.add_post("/api/effect", self._effect)
-        app.router.add_post("/api/histogram", self._histogram)
-        app.router.add_post("/api/calibrate", self._calibrate)
-        app.router.add_post("/api/mark", self._mark)
-        app.router.add_post("/api/undo", self._undo)
-        app.router.add_post("/api/picture", self._picture)
+        base = self._guard.base
+        image = r"{partition:\d{1,9}}/{row:\d{1,9}}"
+        app.router.add_get(f"{base}/", self._index)
+        app.router.add_get(f"{base}/static/{{name}}", self._static)
+        app.router.add_get(f"{base}/api/state", self._state)
+        app.router.add_get(base + r"/api/pair/{place:\d{1,18}}", self._details)
+        app.router.add_get(f"{base}/api/marks.jsonl", self._export)
+        app.router.add_get(f"{base}/thumb/{image}", self._small)
+        app.router.add_get(f"{base}/picture/{image}", self._large)
+        app.router.add_post(f"{base}/api/page", self._page)
+        app.router.add_post(f"{base}/api/effect", self._effect)
+        app.router.add_post(f"{base}/api/histogram", self._histogram)
+        app.router.add_post(f"{base}/api/calibrate", self._calibrate)
+        app.router.add_post(f"{base}/api/mark", self._mark)
+        app.router.add_post(f"{base}/api/undo", self._undo)
+        app.router.add_post(f"{base}/api/picture", self._picture)
         return app
 
     # -- the page -----------------------------------------------------------------------------
@@ -89,8 +88,7 @@ class Application:
         def look() -> dict[str, Any]:
             self._pairs.look_for_selections()
             said = answers.state(self._pairs)
-            pictures = self._start if self._pictures.there else None
-            return {**said, "pictures": pictures, "marks": answers.marks(self._pairs)}
+            return {**said, "pictures": self._pictures.there, "marks": answers.marks(self._pairs)}
 
         return _json({**await asyncio.to_thread(look), "key": self._guard.key})
 

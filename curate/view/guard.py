@@ -2,9 +2,10 @@
 
 The server listens on a loopback address. Other users of the machine do not know the token; other
 pages in the same browser cannot read it (HttpOnly), are not sent it along (SameSite=Strict), and do
-not know the second secret that every POST must carry. A name that a stranger points at 127.0.0.1
-(DNS rebinding) is refused by its Host header. What is shown cannot run: no script but the
-application's own files, nothing from elsewhere.
+not know the second secret that every POST must carry. Browsers send a host's cookies to each of its
+ports, so the cookie is for a folder that no other server of this machine is asked for. A name that
+a stranger points at 127.0.0.1 (DNS rebinding) is refused by its Host header. What is shown cannot
+run: no script but the application's own files, nothing from elsewhere.
 """
 
 from __future__ import annotations
@@ -56,11 +57,14 @@ class Guard:
     Attributes:
         token: opens the application; in the address that is printed, then in a cookie.
         key: every POST carries it; the page learns it from an answer no other page can read.
+        base: beginning of every path but the one that the token opens; another one at each start,
+            so that a browser shows no picture that it kept of another run.
         port: that the server listens on; 0 until it does.
     """
 
     token: str = field(default_factory=_secret)
     key: str = field(default_factory=_secret)
+    base: str = field(default_factory=lambda: f"/{secrets.token_urlsafe(12)}")
     port: int = 0
 
     @property
@@ -120,8 +124,10 @@ class Guard:
 
     def _welcome(self) -> web.StreamResponse:
         """Turn the token of an address into a cookie, so that it does not stay in the address."""
-        response = web.Response(status=303, headers={"Location": "/"})
-        response.set_cookie(self.cookie, self.token, httponly=True, samesite="Strict", path="/")
+        response = web.Response(status=303, headers={"Location": f"{self.base}/"})
+        response.set_cookie(
+            self.cookie, self.token, httponly=True, samesite="Strict", path=f"{self.base}/"
+        )
         return response
 
 

@@ -52,8 +52,10 @@ class Server:
         headers: Mapping[str, str] | None = None,
         *,
         plain: bool = False,
+        base: str | None = None,
     ) -> Answer:
         """Ask as the page does; ``plain`` sends the given headers alone."""
+        path = (self.guard.base if base is None else base) + path
         port = self.guard.port
         own = {"Cookie": f"{self.guard.cookie}={self.guard.token}", HEADER: self.guard.key}
         sent = {**({} if plain else own), **(headers or {})}

@@ -34,7 +34,7 @@ def page(server: Server, count: int = 48, start: int = 0, **query: Any) -> dict[
 def test_what_the_page_is_told_first(server: Server) -> None:
     state = server.get("/api/state").json
     assert (state["name"], state["pairs"], state["images"]) == ("table", 6, 4)
-    assert (state["scores"], state["embeddings"]) == (["x_itm"], True)
+    assert (state["scores"], state["embeddings"], state["pictures"]) == (["x_itm"], True, True)
     assert state["selections"] == [{"name": "default", "column": "x_itm", "threshold": 0.45}]
     assert state["marks"] == {"good": 0, "bad": 0}
     assert state["key"] == server.guard.key
@@ -139,35 +139,32 @@ def test_one_pair_with_everything(server: Server) -> None:
 
 
 def test_pictures_on_demand(server: Server) -> None:
-    start = server.get("/api/state").json["pictures"]
-    for kind, longest in (("thumb", 96), ("picture", 96)):
-        answer = server.get(f"/{kind}/{start}/2/1")
+    for path, longest in (("/thumb/2/1", 96), ("/picture/2/1", 96)):
+        answer = server.get(path)
         assert answer.headers["Content-Type"] == "image/jpeg"
         assert "max-age" in answer.headers["Cache-Control"]
         with Image.open(io.BytesIO(answer.body)) as picture:
             assert max(picture.size) == longest
     for place in ("2/77", "77/0", "0/-1"):
-        assert server.get(f"/thumb/{start}/{place}").status == 404
+        assert server.get(f"/thumb/{place}").status == 404
 
 
 def test_another_start_has_pictures_under_other_addresses(server: Server, tmp_path: Path) -> None:
     """A browser keeps pictures; on the same port they may be those of another run."""
     with serving(pairs_of(made(tmp_path / "other"))) as other:
-        starts = [one.get("/api/state").json["pictures"] for one in (server, other)]
-        assert starts[0] != starts[1]
-        found = [other.get(f"/thumb/{start}/2/1").status for start in starts]
-        assert found == [404, 200]
+        assert server.guard.base != other.guard.base
+        old = f"{server.guard.base}/thumb/2/1"
+        assert [other.ask("GET", old, base="").status, other.get("/thumb/2/1").status] == [404, 200]
 
 
 def test_a_broken_picture_and_a_run_without_pictures(tmp_path: Path) -> None:
     extra = {"image": b"<svg onload=alert(1)>", "url": "u"}
     table = commit_table(tmp_path / "a", [[Row([Text()], extra=extra)]], extra=[URL, IMAGE])
     with serving(pairs_of(table)) as server:
-        start = server.get("/api/state").json["pictures"]
-        assert "picture" in server.get(f"/thumb/{start}/0/0").json["error"]
+        assert "picture" in server.get("/thumb/0/0").json["error"]
     with serving(pairs_of(commit_table(tmp_path / "b", [[Row([Text()])]]))) as server:
         state = server.get("/api/state").json
-        assert (state["pictures"], state["embeddings"]) == (None, False)
+        assert (state["pictures"], state["embeddings"]) == (False, False)
         answer = server.post("/api/picture", b"x")
         assert (answer.status, "embed: true" in answer.json["error"]) == (400, True)
 

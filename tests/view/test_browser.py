@@ -10,9 +10,11 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import threading
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -106,9 +108,35 @@ def effect(page: Any, name: str) -> str:
 
 
 def test_the_token_does_not_stay_in_the_address(page: Any, server: Server) -> None:
-    assert page.url == f"http://127.0.0.1:{server.guard.port}/"
+    assert page.url == f"http://127.0.0.1:{server.guard.port}{server.guard.base}/"
     assert page.title() == "table: pairs"
     assert page.evaluate("document.cookie") == ""  # no script reads it
+
+
+class _Spy(BaseHTTPRequestHandler):
+    """A server of somebody else on this machine."""
+
+    sent: ClassVar[list[str]] = []
+
+    def do_GET(self) -> None:
+        self.sent.append(self.headers.get("Cookie", ""))
+        self.send_response(200)
+        self.end_headers()
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
+        """Say nothing."""
+
+
+def test_another_server_of_this_machine_is_not_sent_the_token(page: Any, server: Server) -> None:
+    """Cookies are shared by all ports of a host."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Spy) as spy:
+        threading.Thread(target=spy.serve_forever).start()
+        other = page.context.new_page()
+        other.goto(f"http://127.0.0.1:{spy.server_port}/static/main.js")
+        other.goto(f"http://127.0.0.1:{spy.server_port}/")
+        spy.shutdown()
+    assert len(_Spy.sent) >= 2
+    assert not any(server.guard.token in cookie for cookie in _Spy.sent)
 
 
 def test_filters_are_added_and_removed(page: Any) -> None:

@@ -19,12 +19,13 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 def test_the_token_becomes_a_cookie_and_leaves_the_address(server: Server) -> None:
-    answer = server.ask("GET", f"/?token={server.guard.token}", plain=True)
-    assert (answer.status, answer.headers["Location"]) == (303, "/")
+    answer = server.ask("GET", f"/?token={server.guard.token}", plain=True, base="")
+    assert (answer.status, answer.headers["Location"]) == (303, f"{server.guard.base}/")
     cookie = answer.headers["Set-Cookie"]
     assert cookie.startswith(f"curate_view_{server.guard.port}={server.guard.token};")
     assert "HttpOnly" in cookie
     assert "SameSite=Strict" in cookie
+    assert f"Path={server.guard.base}/;" in cookie
     assert server.guard.address.endswith(f"/?token={server.guard.token}")
     named = {"Cookie": cookie.split(";")[0]}
     assert server.ask("GET", "/", headers=named, plain=True).status == 200
@@ -32,12 +33,13 @@ def test_the_token_becomes_a_cookie_and_leaves_the_address(server: Server) -> No
 
 @pytest.mark.parametrize(
     "path",
-    ["/", "/static/main.js", "/api/state", "/thumb/x/0/0", "/api/marks.jsonl", "/?token=wrong"],
+    ["/", "/static/main.js", "/api/state", "/thumb/0/0", "/api/marks.jsonl", "/?token=wrong"],
 )
 def test_without_the_token_nothing_is_answered(server: Server, path: str) -> None:
     answer = server.ask("GET", path, plain=True)
     assert answer.status == 403
     assert "open the address" in answer.json["error"]
+    assert server.ask("GET", path, plain=True, base="").status == 403
     stale = {"Cookie": f"{server.guard.cookie}=old"}
     assert server.ask("GET", path, headers=stale, plain=True).status == 403
 
@@ -76,7 +78,7 @@ def test_another_page_changes_nothing(server: Server, headers: Mapping[str, str]
 
 
 def test_every_answer_says_that_nothing_else_may_run(server: Server) -> None:
-    for path in ("/", "/api/state", "/thumb/x/0/0", "/nowhere", "/static/../guard.py"):
+    for path in ("/", "/api/state", "/thumb/0/0", "/nowhere", "/static/../guard.py"):
         answer = server.get(path)
         policy = answer.headers["Content-Security-Policy"]
         assert "default-src 'none'" in policy
@@ -85,11 +87,13 @@ def test_every_answer_says_that_nothing_else_may_run(server: Server) -> None:
         assert answer.headers["X-Content-Type-Options"] == "nosniff"
         assert answer.headers["Referrer-Policy"] == "no-referrer"
     assert server.get("/nowhere").status == 404
+    assert server.ask("GET", "/api/state", base="").status == 404
     assert server.get("/static/../guard.py").status == 404
     assert server.get("/static/..%2fguard.py").status == 404
 
 
 def test_each_start_has_secrets_of_its_own(server: Server) -> None:
     guard = Guard()
+    assert guard.base not in (server.guard.base, server.guard.token)
     assert guard.token not in (server.guard.token, guard.key)
     assert len(guard.token) > 40

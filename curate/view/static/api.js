@@ -1,7 +1,6 @@
 // Questions to the server, and what went wrong with them.
 
 let key = "";
-let start = ""; // of the server: another one shows other pictures, under other addresses
 
 async function answer(response) {
   const said = await response.json().catch(() => ({ error: `the server said ${response.status}` }));
@@ -21,13 +20,12 @@ async function reached(call) {
 export const get = (path) => reached(async () => answer(await fetch(path)));
 
 export async function begin() {
-  const state = await get("/api/state");
+  const state = await get("api/state");
   key = state.key;
-  start = state.pictures;
   return state;
 }
 
-export const picture = (kind, pair) => `/${kind}/${start}/${pair.partition}/${pair.row}`;
+export const picture = (kind, pair) => `${kind}/${pair.partition}/${pair.row}`;
 
 export const post = (path, body, { signal = undefined } = {}) =>
   reached(async () => {

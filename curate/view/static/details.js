@@ -9,7 +9,7 @@ export function begin() {
 }
 
 export async function open(pair) {
-  const found = await get(`/api/pair/${pair.place}`).catch(failed);
+  const found = await get(`api/pair/${pair.place}`).catch(failed);
   if (!found) return;
   const first = found.texts.find((one) => one.place === pair.place) ?? pair;
   const texts = found.texts.map((one) =>

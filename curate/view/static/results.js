@@ -7,7 +7,7 @@ import { open } from "./details.js";
 import { like } from "./search.js";
 
 const PAGE = 48;
-const askPage = latest("/api/page");
+const askPage = latest("api/page");
 let state = null;
 let shown = []; // pairs of this page
 let total = 0;
@@ -138,7 +138,7 @@ function mark(pair, good) {
 
 async function save(pair, good) {
   if (pair.text === null) return;
-  const said = await post("/api/mark", { place: pair.place, good }).catch(failed);
+  const said = await post("api/mark", { place: pair.place, good }).catch(failed);
   if (!said) return;
   const label = good === null ? null : good ? "good" : "bad";
   for (const one of shown) if (one.uid === pair.uid && one.text === pair.text) one.mark = label;
@@ -153,7 +153,7 @@ async function save(pair, good) {
 
 async function undo() {
   await saved;
-  const said = await post("/api/undo", {}).catch(failed);
+  const said = await post("api/undo", {}).catch(failed);
   if (!said) return;
   sayMarks(said.marks);
   if (!said.undone) byId("marks").append(" Nothing is left to undo in this sitting.");

@@ -37,7 +37,7 @@ async function choose() {
   const [file] = byId("picture").files;
   if (!file) return;
   try {
-    const said = await post("/api/picture", file);
+    const said = await post("api/picture", file);
     say(`like ${file.name}`, URL.createObjectURL(file));
     change({ near: { picture: said.picture }, sort: "" });
     byId("sort").value = "";

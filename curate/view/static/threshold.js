@@ -10,8 +10,8 @@ const HEIGHT = 120;
 const NAMES = { web: "web texts", synthetic: "synthetic captions", human: "human texts" };
 const KNOWN = Object.keys(NAMES);
 
-const askEffect = latest("/api/effect");
-const askHistogram = latest("/api/histogram");
+const askEffect = latest("api/effect");
+const askHistogram = latest("api/histogram");
 let selections = [];
 let edges = [0, 1];
 let settled = 0;
@@ -164,7 +164,7 @@ async function calibrate() {
   if (!(wanted > 0 && wanted <= 1)) return;
   const measure = byId("measure").value;
   const body = { query: members(), column: asked.threshold.column, measure, value: wanted };
-  const answer = await post("/api/calibrate", body).catch(failed);
+  const answer = await post("api/calibrate", body).catch(failed);
   if (!answer) return;
   const { marks, found } = answer;
   if (!found) {
