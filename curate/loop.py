@@ -156,8 +156,10 @@ class Loop:
     ) -> tuple[StagePlan, str, float | None]:
         """Return a selector with its threshold set by the canaries, its score and the threshold.
 
+        Without a share for the canaries to set it by, the selector's own threshold is taken.
+
         Raises:
-            RecipeError: the selector is not valid.
+            RecipeError: the selector is not valid, or lacks the threshold that nobody sets.
             StoreError: the run has no canaries.
         """
         data = {key: value for key, value in settings.items() if key != "name"}
@@ -168,15 +170,16 @@ class Loop:
         if cut is None or not score:
             return plan, score, None
         found = self.threshold(table, score)
-        if found is not None:
-            data[cut] = found
-            plan = self._selector(data, table)
-        return plan, score, float(data.get(cut, said[cut]))
+        if found is None:
+            return plan, score, said[cut]
+        data[cut] = found
+        return self._selector(data, table), score, found
 
     def _selector(self, data: Mapping[str, Any], table: CommittedTable) -> StagePlan:
         given = dict(data)
         cut = _cut_of(data)
-        if cut is not None and given.get(cut) is None and _must_be_given(data, cut):
+        canaries = self.config.canary_recall is not None
+        if canaries and cut is not None and given.get(cut) is None and _must_be_given(data, cut):
             given[cut] = 0.0  # until the canaries have spoken
         return recipes.parse_stage(given, (), "selectors", scores=table.score_names)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
@@ -131,7 +131,7 @@ class ProveConfig(LoopConfig):
 
     arms: dict[str, ArmConfig] = Field(min_length=2)
     compare: tuple[tuple[str, str], ...] = Field(min_length=1)
-    seeds: tuple[int, ...] = Field((0, 1, 2), min_length=1)
+    seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field((0, 1, 2), min_length=1)
     base: PretrainConfig | None = None
     evaluate: EvaluateConfig
     jobs: int = tuning(1, ge=1, le=64)
@@ -154,6 +154,17 @@ class ProveConfig(LoopConfig):
             raise ValueError("pretrain needs 'steps', not 'epochs': the arms' sets differ in size")
         if "retrieval" not in self.evaluate.kinds:
             raise ValueError("evaluate needs the evaluator 'retrieval', which is compared")
+        return self
+
+    @model_validator(mode="after")
+    def _likes_come_to_an_end(self) -> ProveConfig:
+        for name in self.arms:
+            chain = [name]
+            while (other := self.arms[chain[-1]].like) is not None:
+                chain.append(other)
+                if other in chain[:-1]:
+                    said = " like ".join(chain)
+                    raise ValueError(f"none of the arms {said} says how many texts it keeps")
         return self
 
 

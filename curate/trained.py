@@ -72,12 +72,15 @@ def trained(
 
 def _as_of(result: Mapping[str, Any], folder: Path, output: StorePath) -> dict[str, Any]:
     """Return a training's result with its files where they end up."""
-    return {
-        name: str(output / Path(value).relative_to(folder))
-        if isinstance(value, str) and Path(value).is_relative_to(folder)
-        else value
-        for name, value in result.items()
-    }
+
+    def moved(value: Any) -> Any:
+        if isinstance(value, dict):
+            return _as_of(value, folder, output)
+        if isinstance(value, str) and Path(value).is_relative_to(folder):
+            return str(output / Path(value).relative_to(folder))
+        return value
+
+    return {name: moved(value) for name, value in result.items()}
 
 
 def evaluated(

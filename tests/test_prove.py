@@ -213,6 +213,18 @@ def test_stopped_it_goes_on(done: Path, tmp_path: Path) -> None:
         ({"compare": [["CF", "D"]]}, "there is no arm 'D'"),
         ({"seeds": [1, 1]}, "a seed is named twice"),
         ({"arms": {"C": {}, "F": {}}, "compare": [["C", "F"]]}, "one arm must be 'raw: "),
+        (
+            {"arms": {"raw": {}, "C": {"like": "C"}}, "compare": [["C", "raw"]]},
+            "none of the arms C like C says",
+        ),
+        (
+            {
+                "arms": {"raw": {}, "C": {"like": "F"}, "F": {"like": "C"}},
+                "compare": [["C", "F"]],
+            },
+            "none of the arms C like F like C says",
+        ),
+        ({"seeds": [0, -1]}, "greater than or equal to 0"),
         ({"evaluate": {"tables": [], "evaluators": ["matching"]}}, "'retrieval'"),
     ],
 )

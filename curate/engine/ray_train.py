@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import ray
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from curate.core.errors import CurateError, EngineError
 from curate.core.interrupt import StopAsked
@@ -92,7 +93,7 @@ def run_workers(
     try:
         use_gpu = _gpus_for(workers, device)
         _clear(storage)
-        board = ray.remote(Board).options(num_cpus=0).remote()
+        board = _board()
         job = _Job(work, board, str(Path.cwd()))
         trainer = _trainer(job, workers, use_gpu=use_gpu, storage=storage)
         _attend(_Fit(trainer), board, echo)
@@ -100,6 +101,12 @@ def run_workers(
         shutil.rmtree(storage, ignore_errors=True)
         if started:
             ray.shutdown()
+
+
+def _board() -> Any:
+    """Start a board, on the driver's node: another may be lost, and only workers with it."""
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    return ray.remote(Board).options(num_cpus=0, scheduling_strategy=here).remote()
 
 
 def _clear(storage: Path) -> None:
@@ -181,7 +188,7 @@ class _Job:
             raise
 
     def _say(self, line: str) -> None:
-        self._board.say.remote(line)
+        ray.get(self._board.say.remote(line))  # the last line is there before this worker ends
 
 
 class _Asked:

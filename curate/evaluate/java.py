@@ -97,14 +97,22 @@ class Dialogue:
         Raises:
             JavaFault: the program ended, or was ended at its deadline.
         """
-        stdin, stdout = self._process.stdin, self._process.stdout
+        stdin = self._process.stdin
         assert stdin is not None
-        assert stdout is not None
-        answer = b""
         with contextlib.suppress(BrokenPipeError):
             stdin.write(line.encode() + b"\n")
             stdin.flush()
-            answer = stdout.readline()
+        return self.listen()
+
+    def listen(self) -> str:
+        """Return one more line of an answer that has several.
+
+        Raises:
+            JavaFault: the program ended, or was ended at its deadline.
+        """
+        stdout = self._process.stdout
+        assert stdout is not None
+        answer = stdout.readline()
         if not answer.endswith(b"\n"):
             self._process.wait()
             if self._late.is_set():
@@ -112,12 +120,6 @@ class Dialogue:
             self._errors.seek(0)
             raise JavaFault(_failed(self._errors.read().decode(errors="replace")))
         return answer.decode().strip()
-
-    def listen(self) -> str:
-        """Return one more line of an answer that has several."""
-        stdout = self._process.stdout
-        assert stdout is not None
-        return stdout.readline().decode().strip()
 
     def _end_late(self) -> None:
         self._late.set()

@@ -79,13 +79,18 @@ class TowerTokens:
             context: in which it runs.
 
         Raises:
-            ModelError: blocks are left out of a tower that cannot be parted.
+            ModelError: blocks are left out of a tower that cannot be parted, or more than it has.
             StoreError: what was kept is damaged.
         """
         if unlocked is not None and not hasattr(model.image_tower, "below"):
             raise ModelError(
                 f"'cache: image_tokens' with 'image_unlocked' needs a tower that can be parted, "
                 f"EfficientNet-Lite, not {type(model.image_tower).__name__}: take 'cache: pixels'"
+            )
+        if unlocked is not None and unlocked > len(model.image_tower.blocks):
+            raise ModelError(
+                f"'image_unlocked: {unlocked}' with a tower of {len(model.image_tower.blocks)} "
+                "blocks leaves nothing to keep: take fewer, or 'cache: pixels'"
             )
         self._model, self._dtype, self._context = model, dtype, context
         self._unlocked = unlocked

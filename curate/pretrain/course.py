@@ -102,7 +102,7 @@ class Course:
     def from_step(self, first: int) -> Iterator[Step]:
         """Yield the steps from a number on; batches before it are not read."""
         for phase in self.phases:
-            seen = max(0, first - phase.first_step)
+            seen = min(max(0, first - phase.first_step), phase.steps)
             for epoch in range(seen // phase.epoch_steps, phase.epochs):
                 skip = max(0, seen - epoch * phase.epoch_steps)
                 batches = epoch_batches(

@@ -114,16 +114,18 @@ class Metrics:
             "bytes": self._file.tell() if self._file is not None else 0,
             "sums": dict(self.sums),
             "counts": dict(self.counts),
-            "pictures": self.pictures,
             "shown": self.shown,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from ``state_dict``; later rows of the file go."""
-        if self._file is not None:
+        """Go on from ``state_dict``; later rows of the file go.
+
+        Rates of the next row are of the steps from here on: the time before is not known.
+        """
+        if self._file is not None and self._file.tell() > state["bytes"]:
             self._file.truncate(state["bytes"])
         self.sums, self.counts = dict(state["sums"]), Counter(state["counts"])
-        self.pictures, self.shown = state["pictures"], dict(state["shown"])
+        self.shown = dict(state["shown"])
 
     def _write(self, row: dict[str, Any]) -> None:
         if self._file is None:

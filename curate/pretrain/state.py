@@ -103,7 +103,7 @@ def read_state(folder: Path, wanted: dict[str, Any]) -> dict[str, Any] | None:
 
 def sweep(folder: Path) -> None:
     """Remove what a killed training left half-written."""
-    for name in (FILE, PROGRESS_FILE, "result.json", "model", "transformers"):
+    for name in (FILE, PROGRESS_FILE, "recipe.yaml", "result.json", "model", "transformers"):
         for path in folder.glob(f".{name}.*{TEMPORARY_SUFFIX}"):
             if path.is_dir():
                 remove_tree(path)

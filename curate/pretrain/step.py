@@ -10,7 +10,7 @@ Shapes: B pairs, L text tokens, M image tokens, D width.
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from curate.pretrain.augment import augment
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from curate.models.pair_model import PairModel
+    from curate.pretrain.batch import TextBatch
+    from curate.pretrain.objectives._base import ObjectiveConfig
 
 _AUGMENT, _OBJECTIVES, LOADING, DROPOUT = range(4)
 
@@ -99,14 +101,7 @@ class Stepper:
         everyones = torch.tensor(kept)
         objectives = [o for o in recipe.objectives if step.epoch >= o.from_epoch]
         generator = chance(recipe.seed, step.number, _OBJECTIVES)
-        drawn = {
-            o.kind: o.draw(
-                *(batch.ids_BL, batch.mask_BL, self.model.config),
-                generator=generator,
-                vocabulary=self.vocabulary,
-            )
-            for o in objectives
-        }
+        drawn = self._drawn(objectives, batch, generator)
         units = {
             o.kind: o.units(batch.mask_BL[everyones], _rows(drawn[o.kind], everyones))
             for o in objectives
@@ -136,6 +131,19 @@ class Stepper:
         # a step whose scaled gradients overflowed was left out, and has no norm to tell
         left_out = self.scaler is not None and not bool(torch.isfinite(norm))
         return said if left_out else {**said, "grad_norm": norm}
+
+    def _drawn(
+        self, objectives: Sequence[ObjectiveConfig], batch: TextBatch, generator: torch.Generator
+    ) -> Drawn:
+        """Return what the objectives leave to chance, for the whole batch."""
+        return {
+            o.kind: o.draw(
+                *(batch.ids_BL, batch.mask_BL, self.model.config),
+                generator=generator,
+                vocabulary=self.vocabulary,
+            )
+            for o in objectives
+        }
 
     def _distorted(self, loaded: Tensor, kept: list[bool], step: Step) -> Tensor:
         """Return this worker's pictures on the device, each distorted as in the whole batch."""

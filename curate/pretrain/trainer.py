@@ -15,7 +15,7 @@ from typing import Any
 
 import yaml
 
-from curate.core.atomic import storage_errors, write_json
+from curate.core.atomic import storage_errors, write_json, write_whole
 from curate.core.errors import Problem, RecipeError, StoreError
 from curate.core.progress import telling
 from curate.pretrain.checkpoint import export_checkpoints, save_checkpoint
@@ -145,7 +145,7 @@ def _prepare(recipe: PretrainConfig, output: Path, *, anew: bool) -> None:
         output.mkdir(parents=True, exist_ok=True)
         sweep(output)
         plain = yaml.safe_dump(recipe.model_dump(mode="json", by_alias=True), sort_keys=False)
-        (output / "recipe.yaml").write_text(plain, encoding="utf-8")
+        write_whole(output / "recipe.yaml", lambda file: file.write(plain.encode()))
         if anew:
             (output / "metrics.jsonl").unlink(missing_ok=True)
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from curate.core.errors import Problem, RecipeError
 from curate.core.interrupt import StopAsked
 from curate.pretrain.ahead import Ahead
 from curate.pretrain.cache import open_images
@@ -59,6 +60,10 @@ class Trainer:
             at: is kept up to date, for who looks on.
             world: all workers.
             asked: whether somebody wants the training to stop, beside the signals.
+
+        Raises:
+            RecipeError: an objective would begin after the last step.
+            SourceError: nothing to train on.
         """
         self.world, self.asked, self.at = world, asked, at
         self.recipe, self.started, self.source, self.output = recipe, started, source, output
@@ -77,6 +82,7 @@ class Trainer:
             max_tokens=longest,
             own_rows=None if world.alone else self.stepper.shares.own_rows,
         )
+        _check_reached(recipe, self.course.epochs)
         if recipe.gradient_checkpointing:
             recompute_activations(model)
         self.seconds = 0.0
@@ -200,3 +206,12 @@ class Trainer:
         if now - self.told >= _TELL_EVERY_S or done == total:
             self.told = now
             self.echo(f"{what}: {done:,} of {total:,}")
+
+
+def _check_reached(recipe: PretrainConfig, epochs: int) -> None:
+    """Check that every objective comes to count; of a length in steps the data decide that."""
+    for objective in recipe.objectives:
+        if objective.from_epoch >= epochs:
+            said = f"{objective.kind!r} would begin after the last of {epochs} epochs"
+            hint = "lower its 'from_epoch', or train for more steps"
+            raise RecipeError(recipe.name, [Problem(said, key="objectives", hint=hint)])

@@ -13,6 +13,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import ray
 import torch
 import yaml
 from click.testing import CliRunner
@@ -20,7 +21,8 @@ from click.testing import CliRunner
 from curate.cli import main
 from curate.core.errors import EngineError, StoreError
 from curate.core.workers import WorkersConfig
-from curate.engine.ray_train import run_workers
+from curate.engine.ray_actors import connect
+from curate.engine.ray_train import _board, run_workers
 from curate.pretrain.config import OptimConfig, PretrainConfig
 from curate.pretrain.state import FILE
 from curate.training import train
@@ -133,6 +135,17 @@ def test_an_error_of_the_user_s_ends_all_workers(cluster: OwnCluster, tmp_path: 
     with pytest.raises(StoreError, match="an unfinished training with another recipe"):
         train(settings(2, seed=5), tmp_path, pairs())
     assert not (tmp_path / ".workers").exists()
+
+
+@pytest.mark.slow
+def test_a_lost_node_takes_no_board_with_it() -> None:
+    with own_cluster(1) as two:
+        two.add(3)
+        connect(None)
+        two.await_cpus(4)
+        boards = [_board() for _ in range(4)]
+        assert ray.get([board.heard.remote() for board in boards]) == [[]] * 4
+        assert [len(node.processes("ray::Board")) for node in two.nodes] == [4, 0]
 
 
 @pytest.mark.parametrize(

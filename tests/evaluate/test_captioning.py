@@ -8,13 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from curate.core.errors import ModelError
 from curate.core.pairs import ListSource
 from curate.evaluate.caption_words import package_folder, treebank_words
 from curate.evaluate.evaluators._base import Subject
-from curate.evaluate.evaluators.captioning import CaptioningResult, Config, judge
+from curate.evaluate.evaluators.captioning import CaptioningResult, Config, judge, write_captions
 from curate.evaluate.java import Java, JavaFault, find_java
 from curate.evaluate.meteor import meteor
 from tests.evaluate.test_caption_scores import CAPTIONS, REFERENCES
+from tests.models.med_models import med_tokenizer
 from tests.pretrain.models import small_model
 
 java_here = pytest.mark.skipif(shutil.which("java") is None, reason="there is no java")
@@ -38,6 +40,14 @@ def test_without_java_everything_that_is_left_out_is_named() -> None:
     assert "tokenizer words" in said
     assert all(f"left out: {name}: " in said for name in NEEDED)
     assert found.intervals["cider"].low < found.cider < found.intervals["cider"].high
+
+
+def test_a_prompt_that_leaves_no_room_is_refused() -> None:
+    with pytest.raises(ModelError, match="leaves none of the model's 20 positions"):
+        write_captions(
+            *(small_model("med"), med_tokenizer(), None),  # type: ignore[arg-type]
+            **{"prompt": "dog " * 20, "max_tokens": 5, "num_beams": 1, "batch_size": 2},  # type: ignore[arg-type]
+        )
 
 
 def test_a_machine_without_java_is_told_how_to_mend_it(

@@ -48,6 +48,14 @@ def test_a_program_ends_with_its_caller(tmp_path: Path) -> None:
     assert talk._process.poll() is not None
 
 
+def test_a_program_that_ends_within_an_answer_is_a_fault(tmp_path: Path) -> None:
+    with Dialogue(program(tmp_path, ECHO), []) as talk:
+        talk.ask("one")
+        talk._process.kill()
+        with pytest.raises(JavaFault, match="failed: it said nothing"):
+            talk.listen()
+
+
 def test_a_program_beyond_its_deadline_is_ended(tmp_path: Path) -> None:
     java = program(tmp_path, SLEEP, timeout_s=0.2)
     with Dialogue(java, []) as talk, pytest.raises(JavaFault, match="longer than java_timeout_s"):

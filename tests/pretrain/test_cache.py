@@ -14,7 +14,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from curate.core.errors import StoreError
+from curate.core.errors import ModelError, StoreError
 from curate.core.pairs import ListSource, Pair
 from curate.models.med import MedModel
 from curate.models.med_checkpoint import load_med
@@ -210,6 +210,13 @@ def test_what_is_kept_gives_the_image_tokens(unlocked: int | None) -> None:
     top = tuple(f"blocks.{16 - 1 - n}." for n in range(unlocked or 0))
     wanted = {name for name in before if name.startswith((*top, "head"))} if unlocked else set()
     assert moved == wanted
+
+
+def test_a_tower_without_so_many_blocks_is_refused() -> None:
+    optim = {"image_unlocked": 17}
+    made = recipe(optim=optim, data={"cache": "image_tokens"}, precision="fp32")
+    with pytest.raises(ModelError, match="a tower of 16 blocks"):
+        KeptTokens(scenes(1), made, trained_tower(), tell=lambda *_: None)
 
 
 def test_a_worker_loads_its_own_pictures_as_one_alone_would(tmp_path: Path) -> None:

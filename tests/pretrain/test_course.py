@@ -82,6 +82,16 @@ def test_steps_end_the_course_in_the_middle_of_an_epoch() -> None:
     assert [step.number for step in by_steps.from_step(5)] == [5, 6]
 
 
+def test_any_step_of_a_final_stage_after_part_of_an_epoch_can_be_the_first() -> None:
+    made = course(epochs=None, steps=7, final={**FINAL, "epochs": 4})
+    whole = [(step.number, step.batch.indices) for step in made.from_step(0)]
+    assert len(whole) == 7 + 4 * 2
+    for first in range(made.steps + 1):
+        assert [(step.number, step.batch.indices) for step in made.from_step(first)] == whole[
+            first:
+        ]
+
+
 @pytest.mark.parametrize("length", [{"epochs": 2, "steps": 7}, {"epochs": None, "steps": None}])
 def test_a_course_has_one_length(length: dict[str, int | None]) -> None:
     with pytest.raises(ValidationError, match="give 'epochs' or 'steps'"):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -120,6 +121,12 @@ def test_epochs_that_fit_no_objective(objectives: list[object], said: str) -> No
         recipe(objectives=objectives, epochs=2)
 
 
+def test_steps_that_never_come_to_an_objective(tmp_path: Path) -> None:
+    late = ["itc", {"kind": "lm", "from_epoch": 1}]
+    with pytest.raises(RecipeError, match="'lm' would begin after the last of 1 epochs"):
+        train(tmp_path / "out", objectives=late, epochs=None, steps=2)
+
+
 def test_kept_pixels_change_nothing(tmp_path: Path) -> None:
     crop = {"crop_area": (0.5, 1.0)}
     anew = train(tmp_path / "a", augment=crop)
@@ -222,6 +229,38 @@ def test_a_loss_that_is_no_number_stops_the_training(tmp_path: Path) -> None:
         metrics.add(1, {"loss": torch.tensor(torch.nan)}, **about)
     metrics.close()
     assert (tmp_path / "metrics.jsonl").read_text() == ""
+
+
+def test_rates_after_a_stop_are_of_what_came_after_it(tmp_path: Path) -> None:
+    about: dict[str, Any] = {"epoch": 0, "lr": 0.1, "waited_s": [0.0]}
+    path = tmp_path / "metrics.jsonl"
+    before = Metrics(path, every=2, last=9)
+    before.add(0, {"loss": torch.tensor(1.0)}, pictures=10**9, **about)
+    state = before.state_dict()
+    before.close()
+    after = Metrics(path, every=2, last=9)
+    after.load_state_dict(state)
+    time.sleep(0.01)
+    after.add(1, {"loss": torch.tensor(3.0)}, pictures=1, **about)
+    after.close()
+    row = json.loads(path.read_text())
+    assert row["loss"] == 2.0
+    assert row["images_per_s"] <= 1 / 0.01
+
+
+def test_a_metrics_file_that_was_taken_away_begins_anew(tmp_path: Path) -> None:
+    about: dict[str, Any] = {"pictures": 4, "epoch": 0, "lr": 0.1, "waited_s": [0.0]}
+    path = tmp_path / "metrics.jsonl"
+    before = Metrics(path, every=1, last=9)
+    before.add(0, {"loss": torch.tensor(1.0)}, **about)
+    state = before.state_dict()
+    before.close()
+    path.unlink()
+    after = Metrics(path, every=1, last=9)
+    after.load_state_dict(state)
+    after.add(1, {"loss": torch.tensor(1.0)}, **about)
+    after.close()
+    assert [json.loads(line)["step"] for line in path.read_text().splitlines()] == [2]
 
 
 def test_chinese_texts_are_read_by_the_character(tmp_path: Path) -> None:

@@ -66,7 +66,7 @@ class Subject:
             return self.pool
         return encode_pictures(self.model, items, batch_size=self.batch_size, tokens=self._tokens)
 
-    @property
+    @cached_property
     def _tokens(self) -> TowerTokens | None:
         import torch
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 import numpy as np
 from pydantic import Field
 
+from curate.core.errors import ModelError
 from curate.evaluate.caption_scores import caption_scores
 from curate.evaluate.caption_words import treebank_words, words
 from curate.evaluate.evaluators._base import EvaluatorConfig, Finding, Subject
@@ -76,7 +77,7 @@ class CaptioningResult(Finding):
         bleu4: 0 to 1.
         meteor: 0 to 1; None where it was left out.
         spice: 0 to 1; None where it was left out.
-        distinct: share of captions that are unlike every other; low when a model repeats itself.
+        distinct: different captions, of all captions; low when a model repeats itself.
         mean_words: of a caption.
         num_images: captions written.
         tokenizer: ``ptb``, the official one, or ``words``, our own.
@@ -225,6 +226,9 @@ def write_captions(
         max_tokens: most new tokens, or as many as the model has positions for.
         num_beams: width of the beam search; 1 is greedy decoding.
         batch_size: pictures at once.
+
+    Raises:
+        ModelError: the prompt leaves no room for a caption.
     """
     import torch
 
@@ -232,7 +236,13 @@ def write_captions(
     from curate.models.med_tokenizer import detokenize, prompt_ids
 
     start = prompt_ids(tokenizer, prompt).to(model.device)
-    max_tokens = min(max_tokens, model.config.max_text_tokens + 1 - len(start))
+    room = model.config.max_text_tokens + 1 - len(start)
+    if room < 1:
+        raise ModelError(
+            f"the prompt has {len(start) - 1} tokens and leaves none of the model's "
+            f"{model.config.max_text_tokens} positions: give a shorter 'prompt'"
+        )
+    max_tokens = min(max_tokens, room)
     captions: list[str] = []
     with torch.inference_mode():
         for first in range(0, pool.num_images, batch_size):
