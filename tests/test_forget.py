@@ -35,6 +35,7 @@ from curate.forgetting.forget import forget
 from curate.forgetting.found import Asked
 from curate.outcome import Reporter
 from curate.stages.selectors.threshold import Config as ThresholdConfig
+from curate.stages.selectors.top_fraction import Config as TopFractionConfig
 from tests.images.pictures import jpeg
 from tests.recipes import (
     curate,
@@ -169,6 +170,26 @@ def _check_laws(root: Path, plan: Any, gone: set[tuple[int, int]]) -> None:
     counted = ("rows", "texts", "rows_kept", "selected", "rejected")
     assert {name: facts[name] for name in counted} == {n: fresh.facts[n] for n in counted}
     assert table.count_texts() == facts["texts"]
+
+
+def test_the_same_choice_by_another_name_leaves_the_first_as_it_was(tmp_path: Path) -> None:
+    run(plan_of([], barrier=False), tmp_path)
+    best = TopFractionConfig(column="fake_itm", fraction=0.5)
+
+    def chosen(name: str) -> tuple[pa.Table, dict[str, int]]:
+        made, _ = select(CommittedTable.open(tmp_path), best.build(), {"a": 1}, name=name)
+        decisions = [made.decisions(n) for n in CommittedTable.open(tmp_path).partitions]
+        return pa.concat_tables(decisions), dict(made.facts["selected"])
+
+    first, _ = chosen("best")
+    kept = first.filter(first["rejected"].is_null()).to_pylist()[:6]
+    uids = _uids({"rows": whole_table(tmp_path), "ledger": LEDGER_SCHEMA.empty_table()})
+    gone = frozenset(uids[row["partition"], row["row"]] for row in kept)
+    forget(tmp_path, Asked(uids=gone), why="", progress=quiet)
+    before, counted = chosen("best")
+    assert chosen("again") == (before, counted)
+    assert chosen("best") == (before, counted)
+    assert sum(counted.values()) == before["rejected"].null_count
 
 
 # -- a whole run with everything that is made from it ----------------------------------------------
@@ -505,6 +526,20 @@ def test_what_is_no_host_is_refused(tmp_path: Path, host: str) -> None:
     told = curate("forget", tmp_path, "--host", host)
     assert told.exit_code == 2
     assert "is no host" in told.stderr
+
+
+def test_a_selection_of_an_earlier_recipe_is_decided_again(town: Town) -> None:
+    strict = ("--kind", "threshold", "--set", "column=letters_itm", "--set", "min=0.0")
+    select = ("select", town.root, *strict, "--name", "strict", "--json")
+    before = json.loads(curate(*select).stdout)
+    town.run("--set", "stages[1].resize=64")
+    assert curate("forget", town.root, "--url", town.url(5)).exit_code == 0
+    town.run()  # the table of the selection again, but for the row
+    with pytest.raises(StoreError, match="decided on an earlier table"):
+        package.open_run(town.root).texts(selection="strict")
+    after = json.loads(curate(*select).stdout)
+    assert (after["texts"], after["rows"]) == (before["texts"] - 1, before["rows"] - 1)
+    assert "strict-1" not in package.open_run(town.root).selections
 
 
 # -- kills -----------------------------------------------------------------------------------------

@@ -174,7 +174,9 @@ def select(
 ) -> tuple[Selection, bool]:
     """Decide every text of a table and write the selection.
 
-    A selection of that name with other settings is kept under ``NAME-<n>``.
+    A selection of that name with other settings is kept under ``NAME-<n>``. Where another one rests
+    on the same decisions they are taken as they are: made anew they might differ, once rows have
+    left the table for good.
 
     Args:
         table: the finished table.
@@ -197,32 +199,46 @@ def select(
     reads = table.score_names if selector.columns is None else selector.columns
     decisions = _decisions_name(table, settings, table.added_extent(reads))
     before = read_json_if_there(_file(store, name))
-    if before is not None and before.get("decisions") == decisions:
+    same = before is not None and before.get("decisions") == decisions
+    if before is not None and same and Selection(store, name, before).is_of(table):
         return Selection(store, name, before), False
-    counts = _write_decisions(table, selector, store.decisions(decisions))
-    facts = {
-        "decisions": decisions,
-        "settings": dict(settings),
-        "summary": dict(selector.summary()),
-        "table": table.fingerprint,
-        **table.extent,
-        **table.added_facts(reads),
-        "rows": table.count_rows(),
-        **counts.facts(),
-    }
+    facts = _of_others(table, decisions)
+    if facts is None:
+        counted = _decide_all(table, selector, store.decisions(decisions), name)
+        said = {"settings": dict(settings), "summary": dict(selector.summary())}
+        of = {"table": table.fingerprint, **table.extent, **table.added_facts(reads)}
+        facts = {"decisions": decisions, **said, **of, **counted}
+    reach("selection.decided")
+    if before is not None and not same:
+        _keep(store, name, before)
+        reach("selection.moved")
+    write_json(_file(store, name), facts)
+    reach("selection.placed")
+    return Selection.open(store.root, name), True
+
+
+def _of_others(table: CommittedTable, decisions: str) -> dict[str, Any] | None:
+    """Return what a selection of the table as it is now says of such decisions, if there is one."""
+    if child_names(table.store.decisions(decisions)):
+        for name in list_selections(table.store):
+            there = Selection.open(table.store.root, name)
+            if there.facts.get("decisions") == decisions and there.is_of(table):
+                return dict(there.facts)
+    return None
+
+
+def _decide_all(
+    table: CommittedTable, selector: Selector, folder: StorePath, name: str
+) -> dict[str, Any]:
+    """Write all decisions; returns the counts, checked against those of the table."""
+    counts = _write_decisions(table, selector, folder)
     check_texts(
         f"selection {name!r}",
         texts=table.count_texts(),
         selected=sum(counts.selected.values()),
         rejected=counts.rejected_by_reason(),
     )
-    reach("selection.decided")
-    if before is not None:
-        _keep(store, name, before)
-        reach("selection.moved")
-    write_json(_file(store, name), facts)
-    reach("selection.placed")
-    return Selection.open(store.root, name), True
+    return {"rows": table.count_rows(), **counts.facts()}
 
 
 def _write_decisions(table: CommittedTable, selector: Selector, folder: StorePath) -> _Counts:

@@ -18,12 +18,16 @@ from curate.core.table import CommittedTable
 from curate.forgetting.receipts import touches
 from curate.forgetting.steps import files_of
 
+#: Stands for the table of a selection that is of none any more.
+_NO_TABLE = ""
+
 
 def new_facts(table: CommittedTable, gone: Mapping[int, set[int]]) -> dict[str, dict[str, Any]]:
-    """Return what the selections of the table say of themselves without some rows, by name.
+    """Return what the run's selections say of themselves without some rows, by name.
 
-    Those that were decided on an earlier table are left out: they are read by nobody, and what
-    they say is of that table.
+    Those that were decided on an earlier table cannot be counted again. Where they decided on
+    partitions of the rows they are of no table from now on, lest they are taken for good, with
+    their old counts, once an earlier recipe has brought that table back.
     """
     found = {}
     for name in list_selections(table.store):
@@ -32,6 +36,8 @@ def new_facts(table: CommittedTable, gone: Mapping[int, set[int]]) -> dict[str, 
             facts = _without(table, selection, gone)
             if facts != dict(selection.facts):
                 found[name] = facts
+        elif _decided_on(selection, gone):
+            found[name] = {**selection.facts, "table": _NO_TABLE}
     return found
 
 
@@ -51,6 +57,12 @@ def write_selections(
         write_json(store.selection(name) / SELECTION_FILE, said)
         written += 1
     return written
+
+
+def _decided_on(selection: Selection, gone: Mapping[int, set[int]]) -> bool:
+    """Whether there are decisions on partitions of some rows."""
+    name = selection.facts.get("decisions")  # an earlier version of curate names none
+    return name is not None and any(files_of(selection.store.decisions(str(name)), set(gone)))
 
 
 def _without(
