@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from curate.idle_options import refuse_idle
 from curate.run_argument import RUN_FOLDER
 
 if TYPE_CHECKING:
@@ -67,6 +68,8 @@ def calibrate_command(
     wanted = (measure, recall if precision is None else precision)
     if marks and labels is not None:
         raise click.UsageError("give --labels or --marks: one set of judged pairs at a time")
+    if marks or labels is not None:
+        refuse_idle(["source"], "judged pairs are taken as they are")
     report = calibrate(run_folder, scorer, wanted, labels=labels, marks=marks, source=source)
     if as_json:
         click.echo(json.dumps(report.as_json(), indent=1, ensure_ascii=False))

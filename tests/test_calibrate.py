@@ -121,6 +121,9 @@ def test_marks_count_like_the_same_labels(tmp_path: Path) -> None:
     result = curate("calibrate", tmp_path / "run", "--marks", "--labels", path)
     assert result.exit_code == 2
     assert "give --labels or --marks" in result.output
+    result = curate("calibrate", tmp_path / "run", "--marks", "--source", "synthetic")
+    assert result.exit_code == 2
+    assert "--source has no effect" in result.output
 
 
 def test_what_cannot_be_reached_is_said_with_an_exit_code(run: Path, tmp_path: Path) -> None:

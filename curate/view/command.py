@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from curate.idle_options import refuse_idle
 from curate.run_argument import RUN_FOLDER
 
 if TYPE_CHECKING:
@@ -68,6 +69,8 @@ def view_command(
     from curate.inspection.marks import Marks
     from curate.view.guard import Guard
 
+    if export is not None:
+        refuse_idle(["port", "no_browser", "folder", "by"], "--export-marks shows nothing")
     table = CommittedTable.open(run_folder)
     marks = Marks(run_folder, by=_name() if by is None else by)
     if export is not None:

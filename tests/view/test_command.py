@@ -74,6 +74,10 @@ def test_marks_are_exported_without_looking(tmp_path: Path) -> None:
     assert not (tmp_path / "run" / "view").exists()
     result = CliRunner().invoke(main, [*command, "--json"])
     assert json.loads(result.output) == {"marks": 1, "file": str(path)}
+    for idle in (["--port", "8000"], ["--no-browser"], ["--index", "x"], ["--by", "bea"]):
+        result = CliRunner().invoke(main, [*command, *idle])
+        assert result.exit_code == 2
+        assert f"{idle[0]} has no effect" in result.output
 
 
 def test_every_option_is_documented() -> None:
