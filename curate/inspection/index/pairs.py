@@ -20,6 +20,7 @@ from curate.inspection.index.columns import ColumnKind
 from curate.inspection.index.decisions import SELECTED, current_selections, decisions
 from curate.inspection.index.filters import Coded, Condition, coded, of_numbers, of_words
 from curate.inspection.index.marked import MarkedPlaces
+from curate.inspection.index.orders import Orders
 from curate.inspection.index.pair_index import Bools, Places
 from curate.inspection.index.query import (
     DISTANCE,
@@ -62,7 +63,7 @@ class Pairs:
         self.index = search.index
         self._vectors: Recent[NDArray[np.float32]] = Recent(1_000_000, lambda one: one.nbytes)
         self._masks: Recent[Bools] = Recent(_MASKS_BYTES, lambda mask: mask.nbytes)
-        self._orders: Recent[Places] = Recent(_ANSWERS_BYTES, lambda order: order.nbytes)
+        self._orders = Orders(self.index)
         self._answers: Recent[Answer] = Recent(_ANSWERS_BYTES, lambda answer: answer.num_bytes)
         self._coded: dict[str, Coded] = {}
         self._lock = threading.RLock()
@@ -140,7 +141,7 @@ class Pairs:
     def warm_up(self) -> None:
         """Read and sort what is asked about first, so that nobody waits for it."""
         for name in self.index.score_names:
-            self._order(Query(sort=name, descending=True))
+            self._orders.by(name, descending=True)
         self.coded("source")
         self.index.image_starts  # noqa: B018 - worked out once and kept
 
@@ -233,22 +234,7 @@ class Pairs:
         """Return all pairs in the order of a column, those without a number last."""
         if query.sort != RANDOM and self.kind(query.sort) == "text":
             raise StoreError(f"{query.sort!r} holds words: sort by a column of numbers")
-        return self._orders.get((query.sort, query.descending), lambda: self._sorted(query))
-
-    def _sorted(self, query: Query) -> Places:
-        if query.sort == RANDOM:
-            return np.argsort(_scattered(self.index.images, self._text_indices()), kind="stable")
-        column = self.index.numbers(query.sort)
-        if query.descending:
-            ascending = self._order(Query(sort=query.sort))
-            known = column.known[ascending]
-            return np.concatenate([ascending[known][::-1], ascending[~known]])
-        order = np.argsort(column.values, kind="stable")
-        known = column.known[order]
-        return np.concatenate([order[known], order[~known]])
-
-    def _text_indices(self) -> Places:
-        return np.asarray(self.index.numbers("text_index").values, np.int64)
+        return self._orders.by(query.sort, descending=query.descending)
 
     # -- thresholds -----------------------------------------------------------------------------
 
@@ -304,12 +290,3 @@ class Pairs:
         undone = self._marked.undo()
         self._changes += 1
         return undone
-
-
-def _scattered(images: Places, texts: Places) -> NDArray[np.uint64]:
-    """Return numbers that look random and stay the same for a pair (splitmix64)."""
-    with np.errstate(over="ignore"):
-        value = images.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15) + texts.astype(np.uint64)
-        value = (value ^ (value >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        value = (value ^ (value >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return np.asarray(value ^ (value >> np.uint64(31)))
