@@ -88,7 +88,8 @@ def run(
     from curate.commands.plan_view import print_cautions
     from curate.outcome import result_json
     from curate.run import run as run_recipe
-    from curate.terminal import Terminal, print_funnel, print_next, print_practice
+    from curate.summary import print_funnel, print_next, print_practice
+    from curate.terminal import Terminal
 
     # a scheduler's SIGTERM is a request to stop, as Ctrl-C is
     signal.signal(signal.SIGTERM, signal.default_int_handler)

@@ -25,7 +25,8 @@ from curate import recipe as recipes
 from curate.cli import main
 from curate.core.lease import owned, owner_of
 from curate.run import run as run_recipe
-from curate.terminal import Terminal, print_funnel
+from curate.summary import print_funnel
+from curate.terminal import Terminal
 from tests.pretrain.scenes import recipe as pretrain_recipe
 from tests.pretrain.scenes import scene
 from tests.recipes import (

@@ -90,7 +90,7 @@ def _select(
 ) -> None:
     from curate.after_passes import select_texts
     from curate.recipe import parse_stage
-    from curate.terminal import print_selection
+    from curate.summary import print_selection
 
     selector = parse_stage({"kind": kind}, sets, "selectors", scores=table.score_names)
     selection, _ = select_texts(selector, table, name)

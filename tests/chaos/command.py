@@ -15,7 +15,12 @@ from pathlib import Path
 #: Imported once, and found in memory by every process: none of these starts a thread.
 _PRELOAD = [
     *("curate.cli", "curate.run", "curate.recipe", "curate.terminal", "curate.after_passes"),
-    *("curate.models.med_family", "curate.models.loading", "curate.sources.url_list"),
+    *(
+        "curate.summary",
+        "curate.models.med_family",
+        "curate.models.loading",
+        "curate.sources.url_list",
+    ),
     *("curate.stages.download.fetch", "curate.stages.captioners.med", "curate.stages.scorers.med"),
     *("curate.exporters.webdataset", "torch", "transformers", "pandas", "lance_namespace"),
 ]
