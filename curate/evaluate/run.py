@@ -68,15 +68,17 @@ def evaluate(
         echo: gets the figures, a line each.
 
     Raises:
-        ModelError: no such checkpoint, or one that an evaluator cannot judge.
+        ModelError: no such checkpoint, or one that an evaluator cannot judge; no such device.
         SourceError: tables that cannot be read, or nothing to compare.
         CurateError: an evaluator lacks a package.
     """
+    from curate.models.loading import choose_device
     from curate.models.pair_checkpoint import load_pair_model
 
+    device = choose_device(config.device)
     model, tokenizer = load_pair_model(folder)
     _check_able(folder, model.config.model_type, config)
-    model.to(_device(config.device))
+    model.to(device)
     if source is None:
         source = open_tables(config.tables) if config.needs_tables else ListSource([])
     subject = Subject(
@@ -112,11 +114,3 @@ def _check_able(folder: Path, model_type: str, config: EvaluateConfig) -> None:
             f"{folder} is a {model_type}, which cannot be judged by {' and '.join(beyond)}: "
             f"ask for {' and '.join(left or ['retrieval'])} alone"
         )
-
-
-def _device(wanted: str) -> str:
-    import torch
-
-    if wanted == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    return wanted

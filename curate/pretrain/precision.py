@@ -1,4 +1,4 @@
-"""The device and the precision that a recipe asks for."""
+"""The precision that a recipe asks for."""
 
 from __future__ import annotations
 
@@ -7,15 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import torch
-
-
-def pick_device(wanted: str) -> torch.device:
-    """Return the device: ``auto`` takes a GPU when there is one."""
-    import torch
-
-    if wanted == "auto":
-        wanted = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.device(wanted)
 
 
 def resolved(device: torch.device, precision: str) -> str:

@@ -26,21 +26,6 @@ _MOST_DEGREES = 30.0
 _MOST_ENHANCEMENT = 0.9
 
 
-def rand_augment(pixels_BCSS: Tensor, magnitude: float, *, generator: torch.Generator) -> Tensor:
-    """Apply one operation, drawn for each picture, with a strength of random sign.
-
-    Args:
-        pixels_BCSS: uint8 squares.
-        magnitude: strength, of 10.
-        generator: source of chance, on the CPU, so that a seed means the same on every device.
-
-    Returns:
-        uint8, of the same shape.
-    """
-    chosen_B, sign_B = draw(len(pixels_BCSS), generator=generator)
-    return distort(pixels_BCSS, chosen_B, sign_B * (magnitude / 10))
-
-
 def draw(count: int, *, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """Draw an operation's number [B] and the sign of its strength [B] for so many pictures."""
     import torch

@@ -21,7 +21,6 @@ from curate.core.progress import telling
 from curate.pretrain.checkpoint import export_checkpoints, save_checkpoint
 from curate.pretrain.config import PretrainConfig
 from curate.pretrain.data import PairSource, open_tables
-from curate.pretrain.precision import pick_device
 from curate.pretrain.progress import TrainingProgress
 from curate.pretrain.start import start_model
 from curate.pretrain.state import made_of, read_state, remove_state, sweep
@@ -80,13 +79,17 @@ def pretrain(
     Raises:
         RecipeError: neither tables nor a source, or both; another number of workers than are here.
         SourceError: tables that cannot be read, or hold nothing to train on.
-        ModelError: starting weights that are missing or do not fit; a loss that is no number.
+        ModelError: starting weights that are missing or do not fit; a loss that is no number; a
+            GPU that is asked for and not there.
         StoreError: the output folder holds a model already, or an unfinished training of something
             else, or cannot be written.
         KeyboardInterrupt: stopped on request; the state is saved.
     """
+    from curate.models.loading import choose_device
+
     world = world or World()
     _check(recipe, output, source, world)
+    device = choose_device(recipe.device)
     source = source if source is not None else open_tables(recipe.data.tables)
     made = made_of(recipe, source)
     state = read_state(output, made)
@@ -97,9 +100,9 @@ def pretrain(
     at = TrainingProgress(recipe.name)
     telling_of_it = telling(output, at.facts) if world.first else contextlib.nullcontext()
     with telling_of_it:
-        with _seeded(recipe.seed, pick_device(recipe.device)):
+        with _seeded(recipe.seed, device):
             started = start_model(recipe.start, source.texts(), recipe.architecture)
-            started.model.to(pick_device(recipe.device))
+            started.model.to(device)
             world.as_first(started.model.state_dict().values())
             size = sum(parameter.numel() for parameter in started.model.parameters())
             told(f"model: {size / 1e6:.1f} M parameters, on {_where(world, started.model.device)}")

@@ -127,6 +127,15 @@ def test_steps_that_never_come_to_an_objective(tmp_path: Path) -> None:
         train(tmp_path / "out", objectives=late, epochs=None, steps=2)
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_gpu_that_is_not_there_is_said(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"device: cuda, but .* no GPU"):
+        train(tmp_path / "out", device="cuda")
+    judged = EvaluateConfig(device="cuda", evaluators=["retrieval"])
+    with pytest.raises(ModelError, match=r"device: cuda, but .* no GPU"):
+        evaluate(Path("curate-tiny"), judged, source=scenes(1))
+
+
 def test_kept_pixels_change_nothing(tmp_path: Path) -> None:
     crop = {"crop_area": (0.5, 1.0)}
     anew = train(tmp_path / "a", augment=crop)
