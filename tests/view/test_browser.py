@@ -195,6 +195,20 @@ def test_marking_and_moving_the_threshold_stay_on_the_page(page: Any) -> None:
     until(page, "document.querySelector('#where').textContent === '97 to 120 of 120'")
 
 
+def test_no_pair_is_passed_over_when_marks_take_others_out_of_the_list(page: Any) -> None:
+    page.select_option("#filter-column", "mark")
+    page.select_option("#filter-operator", "missing")
+    page.click("text=Add filter")
+    total(page, "120 pairs")
+    for at in range(3):
+        page.locator("article button.good").nth(at).click()
+    until(page, "document.querySelector('#marks').textContent.startsWith('3 good')")
+    page.click("#next")
+    until(page, "document.querySelector('#where').textContent === '46 to 93 of 117'")
+    page.click("#previous")
+    until(page, "document.querySelector('#where').textContent === '1 to 48 of 117'")
+
+
 def test_search_by_words_and_by_likeness(page: Any) -> None:
     page.fill("#words", '"dog number" 7')
     page.keyboard.press("Enter")

@@ -46,7 +46,7 @@ export async function load({ focus = false } = {}) {
   if (!page) return;
   clearTimeout(waiting);
   byId("error").hidden = true;
-  [shown, total] = [page.pairs, page.total];
+  [shown, total] = [page.pairs.map((pair) => ({ ...pair, before: pair.mark })), page.total];
   byId("results").replaceChildren(...shown.map(card));
   const last = Math.min(asked.start + PAGE, total);
   byId("status").textContent = total
@@ -61,8 +61,12 @@ export async function load({ focus = false } = {}) {
 }
 
 function turn(step) {
-  const start = asked.start + step * PAGE;
-  if (start < 0 || start >= total) return;
+  // where marks are filtered by, a changed one has left the list, and those behind have moved up
+  const filtered = asked.conditions.some(({ column }) => column === "mark");
+  const gone = filtered ? shown.filter((one) => one.mark !== one.before).length : 0;
+  const start = Math.max(asked.start + step * PAGE - (step > 0 ? gone : 0), 0);
+  if (start === asked.start && !gone) return;
+  if (start >= total - gone && step > 0) return;
   asked.start = start;
   load({ focus: true });
   byId("results-title").scrollIntoView();
