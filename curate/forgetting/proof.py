@@ -1,7 +1,7 @@
 """Proves that a run holds nothing of forgotten rows: every file of its folder is looked into.
 
-Parquet and Lance files are decoded, for compression hides what they hold; of all others, and of
-those as well, every byte is searched.
+Parquet, Arrow and Lance files are decoded, for compression hides what they hold; of all others, and
+of those as well, every byte is searched.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import contextlib
 import json
 import mmap
 import string
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from html import escape
 from pathlib import Path
@@ -25,6 +25,8 @@ from curate.core.atomic import child_names, parquet_source, read_bytes
 from curate.core.location import StorePath
 from curate.core.tombstones import FOLDER, INTENT_FILE, REASON
 from curate.forgetting.receipts import relative, touches
+from curate.sources._columns import is_list
+from curate.sources._tables import arrow_reader
 
 #: The practice web of the quickstart stands for the web: it is not the run's.
 _NOT_OURS = ("loopback",)
@@ -71,8 +73,8 @@ class Proof:
         """Search every file below the run's folder; returns itself."""
         files = sorted(self._walk(), key=lambda path: not self._is_part(path))
         for path in files:
-            if path.suffix == ".parquet":
-                self._decode(path)
+            if path.suffix in _DECODED:
+                self._decode(path, _DECODED[path.suffix])
         for folder in dict.fromkeys(p.parent.parent for p in files if p.parent.name == "_versions"):
             self._decode_lance(folder)
         for path, text in self._elsewhere:
@@ -121,12 +123,10 @@ class Proof:
 
     # -- rows ----------------------------------------------------------------------------------
 
-    def _decode(self, path: StorePath) -> None:
+    def _decode(self, path: StorePath, batches: _Batches) -> None:
         try:
-            with parquet_source(path) as source, pq.ParquetFile(source) as file:
-                names = _light(file.schema_arrow)
-                for batch in file.iter_batches(columns=names, batch_size=8192):
-                    self._look(path, pa.Table.from_batches([batch]))
+            for batch in batches(path):
+                self._look(path, pa.Table.from_batches([batch]))
         except (OSError, pa.ArrowException):  # nobody can say what it holds
             self._leave(path, "no table that can be read")
         else:
@@ -154,12 +154,9 @@ class Proof:
             if here.any():
                 self._leave(path, "a forgotten row")
         for field in table.schema:
-            column = table[field.name]
-            if pa.types.is_list(field.type) and pa.types.is_string(field.type.value_type):
-                column = pc.list_flatten(column)
-            elif not pa.types.is_string(field.type):
-                continue
-            self._values(path, column, texts=field.name in ("texts", "text"))
+            column = _strings(table[field.name])
+            if column is not None:
+                self._values(path, column, texts=field.name in ("texts", "text"))
 
     def _values(self, path: StorePath, column: pa.ChunkedArray, *, texts: bool) -> None:
         for kind in ("uid", "url", "path"):
@@ -231,7 +228,36 @@ def _opened(path: StorePath) -> Iterator[bytes | mmap.mmap]:
 
 def _light(schema: pa.Schema) -> list[str]:
     """Return the columns without pictures."""
-    return [field.name for field in schema if not pa.types.is_binary(field.type)]
+    heavy = (pa.binary(), pa.large_binary())
+    return [field.name for field in schema if field.type not in heavy]
+
+
+def _parquet_batches(path: StorePath) -> Iterator[pa.RecordBatch]:
+    with parquet_source(path) as source, pq.ParquetFile(source) as file:
+        yield from file.iter_batches(columns=_light(file.schema_arrow), batch_size=8192)
+
+
+def _arrow_batches(path: StorePath) -> Iterator[pa.RecordBatch]:
+    with path.open("rb") as file:
+        reader = arrow_reader(file)
+        if isinstance(reader, pa.ipc.RecordBatchFileReader):
+            yield from map(reader.get_batch, range(reader.num_record_batches))
+        else:
+            yield from reader
+
+
+_Batches = Callable[[StorePath], Iterator[pa.RecordBatch]]
+_DECODED: dict[str, _Batches] = {".parquet": _parquet_batches, ".arrow": _arrow_batches}
+
+
+def _strings(column: pa.ChunkedArray) -> pa.ChunkedArray | None:
+    """Return a column's strings, those of lists one after the other; None where it has none."""
+    if is_list(column.type):
+        column = pc.list_flatten(column)
+    if pa.types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
+    kind = str(column.type)
+    return column.cast(pa.string()) if kind in ("string", "large_string", "string_view") else None
 
 
 def _holds(data: bytes | mmap.mmap, kind: str, needle: bytes) -> bool:

@@ -25,6 +25,7 @@ from curate.core.atomic import (
 from curate.core.location import StorePath
 from curate.core.store import RunStore
 from curate.core.tombstones import FOLDER, REASON, Tombstones
+from curate.sources._columns import is_list, is_texty
 from curate.sources._rows import uid
 from curate.sources._spool import MARK
 
@@ -43,12 +44,12 @@ def blank_sources(store: RunStore, words: Set[str]) -> int:
         store: the run's folder.
         words: uids, addresses and paths.
     """
-    values = pa.array(sorted(words), pa.string())
+    values = pa.array([word.encode("utf-8", "replace") for word in words], pa.large_binary())
 
     def mask(table: pa.Table) -> np.ndarray:
         found = _unplaced(table, words.__contains__)
         for name in _texts(table):
-            found |= np.asarray(pc.is_in(table[name].cast(pa.string()), values))
+            found |= np.asarray(pc.is_in(_bytes(table[name]), values))
         return found
 
     return sum(_blank(path, mask) for path in _copies(store.spool))
@@ -75,7 +76,10 @@ def blank_new_copies(store: RunStore) -> int:
 def _named(table: pa.Table, tombstones: Tombstones) -> np.ndarray:
     mask = _unplaced(table, tombstones.is_of)
     for name in _texts(table):
-        mask |= np.array([tombstones.is_of(value) for value in table[name].to_pylist()], bool)
+        values = (
+            value and value.decode("utf-8", "replace") for value in _bytes(table[name]).to_pylist()
+        )
+        mask |= np.fromiter(map(tombstones.is_of, values), bool, table.num_rows)
     return mask
 
 
@@ -89,7 +93,14 @@ def _unplaced(table: pa.Table, is_gone: Callable[[str], bool]) -> np.ndarray:
 
 
 def _texts(table: pa.Table) -> list[str]:
-    return [field.name for field in table.schema if _is_text(field.type)]
+    return [field.name for field in table.schema if is_texty(field.type)]
+
+
+def _bytes(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return strings of whatever type as bytes, of which some may be no UTF-8."""
+    if pa.types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
+    return column.cast(pa.large_binary())
 
 
 def _copies(folder: StorePath) -> Iterator[StorePath]:
@@ -148,12 +159,8 @@ def _blanked(table: pa.Table, mask: np.ndarray) -> pa.Table:
 
 
 def _empty(field: pa.Field) -> Any:
-    if pa.types.is_list(field.type) or pa.types.is_large_list(field.type):
+    if is_list(field.type) and not pa.types.is_fixed_size_list(field.type):
         return []
     if field.nullable:
         return None
-    return "" if _is_text(field.type) else b"" if pa.types.is_binary(field.type) else 0
-
-
-def _is_text(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
+    return "" if is_texty(field.type) else 0

@@ -68,8 +68,8 @@ def require_types(schema: pa.Schema, wanted: Columns, location: str) -> None:
     """
     for name in (wanted.url, *wanted.texts):
         kind = schema.field(name).type
-        inner = kind.value_type if name in wanted.texts and _is_list(kind) else kind
-        if not _is_texty(inner):
+        inner = kind.value_type if name in wanted.texts and is_list(kind) else kind
+        if not is_texty(inner):
             due = "strings" if name == wanted.url else "strings or lists of strings"
             raise SourceError(f"{location}: column {name!r} holds {kind}, {due} are due")
 
@@ -169,7 +169,7 @@ def _texts(table: pa.Table, names: tuple[str, ...], bad: _Bad) -> list[list[str]
     rows: list[list[str]] = [[] for _ in range(table.num_rows)]
     for name in names:
         column = table[name]
-        if _is_list(column.type):
+        if is_list(column.type):
             lengths = list_lengths(column)
             owner = np.repeat(np.arange(len(lengths)), lengths)
             inner: _Bad = {}
@@ -192,7 +192,7 @@ def _extra(
     if name not in table.column_names:
         return pa.nulls(table.num_rows, kind)
     column = table[name]
-    if pat.is_string(kind) and (_is_texty(column.type) or pat.is_null(column.type)):
+    if pat.is_string(kind) and (is_texty(column.type) or pat.is_null(column.type)):
         return pa.array(_strings(column, name, bad), kind)
     try:
         return column.cast(kind)
@@ -223,11 +223,13 @@ def _is_binary(kind: pa.DataType) -> bool:
     return bool(pat.is_binary(kind) or pat.is_large_binary(kind) or pat.is_binary_view(kind))
 
 
-def _is_texty(kind: pa.DataType) -> bool:
+def is_texty(kind: pa.DataType) -> bool:
+    """Whether a column holds strings, as text, as bytes or by a dictionary."""
     if pat.is_dictionary(kind):
         kind = kind.value_type
     return _is_string(kind) or _is_binary(kind) or pat.is_null(kind)
 
 
-def _is_list(kind: pa.DataType) -> bool:
+def is_list(kind: pa.DataType) -> bool:
+    """Whether a column holds lists."""
     return bool(pat.is_list(kind) or pat.is_large_list(kind) or pat.is_fixed_size_list(kind))
