@@ -554,7 +554,7 @@ PLACES = [
 def _dies(place: str, *arguments: Any) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(VARIABLE, place)
-        process = curate_process("forget", *arguments)
+        process = curate_process(*arguments)
     out, said = process.communicate(timeout=120)
     assert process.returncode == -signal.SIGKILL, f"{place}: {out + said}"
 
@@ -567,12 +567,24 @@ def test_every_place_of_a_forgetting_is_tried() -> None:
 @pytest.mark.slow
 def test_killed_once_it_is_done_nothing_is_left_to_finish(town: Town) -> None:
     uid = town.uid(5)
-    _dies("forget.done", town.root, "--uid", uid)
+    _dies("forget.done", "forget", town.root, "--uid", uid)
     assert uid not in whole_table(town.root)["uid"].to_pylist()
     assert json.loads((town.root / "forgotten/proof-00000001.json").read_text())["rows"] == 1
     assert curate("forget", town.root).exit_code == 2  # nothing to finish
     assert town.found(5, uid) == []
     assert town.run()["nothing_to_do"]
+
+
+@pytest.mark.slow
+def test_a_host_is_forgotten_in_lists_that_nobody_has_read_yet(town: Town) -> None:
+    town.write_list(ROWS + 2, "b.csv", first=ROWS)
+    _dies("register.written", "run", town.recipe)
+    copies = {path: _decoded(path) for path in (town.root / "source").glob("*.parquet")}
+    assert any(town.url(ROWS).encode() in data for data in copies.values())
+    host = town.url(0).split("/")[2].split(":")[0]
+    assert curate("forget", town.root, "--host", host).exit_code == 0
+    assert not any(host.encode() in _decoded(path) for path in copies)
+    assert town.run()["dropped"] == {"url_list": {"forgotten": ROWS + 2}}
 
 
 @pytest.mark.slow
@@ -582,7 +594,7 @@ def test_killed_anywhere_the_same_command_finishes_it(town: Town, tmp_path: Path
     command = ("--uid", uid, "--url", town.url(3))
     assert curate("forget", tmp_path / "quiet", *command).exit_code == 0
     for place in PLACES:
-        _dies(place, town.root, *command)
+        _dies(place, "forget", town.root, *command)
         with pytest.raises(StoreError, match=r"'curate forget .*' finishes it"):
             package.open_run(town.root)
     assert curate("run", town.recipe).exit_code == 2

@@ -224,7 +224,7 @@ def _finish(root: StorePath, intent: Intent, progress: Progress) -> dict[str, An
     written = {
         "marks": marks,
         "steps": rewrite_steps(store, steps, gone, intent.source),
-        "sources": blank_sources(store, whole),
+        "sources": blank_sources(store, whole, hosts=intent.asked["hosts"] > 0),
         "quarantine": redact_quarantine(store, steps, _quoted(intent)),
         "commits": len(intent.receipts),
     }

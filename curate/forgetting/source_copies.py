@@ -37,20 +37,23 @@ _LOOKED_AT = "copies.json"
 Mask = Callable[[pa.Table], np.ndarray]
 
 
-def blank_sources(store: RunStore, words: Set[str]) -> int:
+def blank_sources(store: RunStore, words: Set[str], *, hosts: bool) -> int:
     """Blank the rows that hold a word; returns how many files were written. Safe to repeat.
 
     Args:
         store: the run's folder.
         words: uids, addresses and paths.
+        hosts: whether hosts were asked for: they have rows that no step has read yet, which the
+            tombstones know.
     """
+    tombstones = Tombstones.load(store.root) if hosts else None
     values = pa.array([word.encode("utf-8", "replace") for word in words], pa.large_binary())
 
     def mask(table: pa.Table) -> np.ndarray:
         found = _unplaced(table, words.__contains__)
         for name in _texts(table):
             found |= np.asarray(pc.is_in(_bytes(table[name]), values))
-        return found
+        return found if tombstones is None else found | _named(table, tombstones)
 
     return sum(_blank(path, mask) for path in _copies(store.spool))
 
