@@ -6,7 +6,7 @@ import json
 import math
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -40,8 +40,11 @@ class Metrics:
         self.since = time.monotonic()
         self.waited_s: Sequence[float] = ()
         self.shown: dict[str, float] = {}
+        self._events_from = (
+            _events_in(path.parent / "tensorboard") if path and tensorboard else None
+        )
+        self._events: Any = None
         self._file: IO[str] | None = path.open("a", encoding="utf-8") if path else None
-        self._events = _open_events(path.parent / "tensorboard") if path and tensorboard else None
 
     def close(self) -> None:
         """Close the files."""
@@ -132,13 +135,15 @@ class Metrics:
             return
         self._file.write(json.dumps(row) + "\n")
         self._file.flush()
-        if self._events is not None:
+        if self._events_from is not None:
+            self._events = self._events or self._events_from(row["step"])
             for name, value in row.items():
                 if name not in ("step", "data_waits"):
                     self._events.add_scalar(name, value, row["step"])
 
 
-def _open_events(folder: Path) -> Any:
+def _events_in(folder: Path) -> Callable[[int], Any]:
+    """Return what opens a writer of events: those from its first step on are no longer shown."""
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as error:
@@ -146,4 +151,4 @@ def _open_events(folder: Path) -> Any:
             "'tensorboard: true' needs the package tensorboard: pip install 'curate[tensorboard]', "
             "or leave the option out"
         ) from error
-    return SummaryWriter(str(folder))
+    return lambda first_step: SummaryWriter(str(folder), purge_step=first_step)

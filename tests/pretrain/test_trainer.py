@@ -230,6 +230,26 @@ def test_metrics_go_to_tensorboard_too(tmp_path: Path) -> None:
     assert [value for _, value in shown] == pytest.approx([row["itc"] for row in rows(result)])
 
 
+def test_tensorboard_forgets_what_came_after_the_state(tmp_path: Path) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    about: dict[str, Any] = {"pictures": 4, "epoch": 0, "lr": 0.1, "waited_s": [0.0]}
+    path = tmp_path / "metrics.jsonl"
+    killed = Metrics(path, every=1, last=9, tensorboard=True)
+    killed.add(0, {"loss": torch.tensor(1.0)}, **about)
+    state = killed.state_dict()
+    killed.add(1, {"loss": torch.tensor(2.0)}, **about)
+    killed.add(2, {"loss": torch.tensor(3.0)}, **about)
+    killed.close()
+    again = Metrics(path, every=1, last=9, tensorboard=True)
+    again.load_state_dict(state)
+    again.add(1, {"loss": torch.tensor(4.0)}, **about)
+    again.close()
+    events = EventAccumulator(str(tmp_path / "tensorboard"))
+    events.Reload()
+    assert [(one.step, one.value) for one in events.Scalars("loss")] == [(1, 1.0), (2, 4.0)]
+
+
 def test_a_loss_that_is_no_number_stops_the_training(tmp_path: Path) -> None:
     metrics = Metrics(tmp_path / "metrics.jsonl", every=2, last=9)
     about: dict[str, Any] = {"pictures": 4, "epoch": 0, "lr": 0.1, "waited_s": [0.0]}
