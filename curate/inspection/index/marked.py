@@ -46,8 +46,10 @@ class MarkedPlaces:
         (pair,) = self._index.take([place], ["uid", "text"]).to_pylist()
         if pair["text"] is None:
             raise StoreError("a pair without a text cannot be marked")
-        self._marks.set(pair["uid"], pair["text"], good)
-        self._note(self._alike(place, pair["text"]), good)
+        alike = self._alike(place, pair["text"])
+        with self._lock:  # what is shown follows what is saved, in the same order
+            self._marks.set(pair["uid"], pair["text"], good)
+            self._note(alike, good)
 
     def undo(self) -> bool:
         """Take back the last mark of this sitting; False where none is left.
@@ -55,15 +57,15 @@ class MarkedPlaces:
         Raises:
             StorageFull, StoreError: it cannot be saved.
         """
-        pair = self._marks.undo()
-        if pair is None:
-            return False
-        self._note([*self._places_of([pair])], self._marks.good(*pair))
-        return True
+        with self._lock:
+            pair = self._marks.undo()
+            if pair is None:
+                return False
+            self._note([*self._places_of([pair])], self._marks.good(*pair))
+            return True
 
     def _note(self, places: Collection[int], good: bool | None) -> None:
-        with self._lock:
-            self._codes[list(places)] = -1 if good is None else int(good)
+        self._codes[list(places)] = -1 if good is None else int(good)
 
     def _alike(self, place: int, text: str) -> list[int]:
         own, _ = self._index.of_images(self._index.images[place : place + 1])
