@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 from curate.core.atomic import TEMPORARY_SUFFIX, damaged, remove_tree, write_whole
 from curate.core.errors import StoreError
 from curate.core.layout import PROGRESS_FILE
-from curate.models.checkpoints import folder_digest, local_folder
+from curate.models.checkpoint_digest import folder_digest
+from curate.models.checkpoints import local_folder
 from curate.pretrain.config import PretrainConfig
 from curate.pretrain.data import PairSource
 from curate.pretrain.sections import StartConfig

@@ -15,7 +15,8 @@ import torch
 
 from curate.core.errors import ModelError
 from curate.models import checkpoints
-from curate.models.checkpoints import check_folder, digest, fetch, folder_digest, problems
+from curate.models.checkpoint_digest import folder_digest
+from curate.models.checkpoints import check_folder, digest, fetch, problems
 from curate.models.loading import choose_device, choose_dtype, load_tokenizer, open_checkpoint
 from tests.models.checkpoints import tiny_blip_scorer
 from tests.models.tiny_scorers import tiny_siglip

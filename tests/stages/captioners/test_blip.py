@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from curate.core.columns import TEXT_FIELDS, pad_parallel
 from curate.core.errors import ModelError
-from curate.models.checkpoints import folder_digest
+from curate.models.checkpoint_digest import folder_digest
 from curate.models.sampling import Sampling
 from curate.stages.captioners.blip import Config
 from curate.stages.captioning import CaptionStage

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 from pydantic import ValidationError
 
-from curate.models.checkpoints import folder_digest
+from curate.models.checkpoint_digest import folder_digest
 from curate.stages.captioners.med import Config
 from tests.models.checkpoints import tiny_blip_captioner, tiny_med
 from tests.stages.partition_tables import TEXTS, by_uid, partition_table
