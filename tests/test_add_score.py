@@ -165,6 +165,22 @@ def test_what_cannot_be_is_told(tmp_path: Path, arguments: tuple[str, ...], said
     assert not (run / "added").exists()
 
 
+def test_partitions_set_aside_are_taken_up_again(tmp_path: Path) -> None:
+    run = _ran(tmp_path)
+    bad = ("--kind", "letters", "--set", "as=bad", "--set")
+    failed = curate("add-score", run, *bad, "sleep_s=-1")  # no time to sleep
+    assert failed.exit_code == 3
+    assert "0 rows scored" in failed.stdout
+    assert "--retry quarantined" in failed.stdout
+    table = whole_table(run)
+    assert not any(any(own) for own in table["bad_itm"].to_pylist())  # lists of nulls
+    assert curate("add-score", run, *bad, "sleep_s=0").exit_code == 3  # they are set aside still
+    retry = ("run", tmp_path / "recipe.yaml", "--retry", "quarantined")
+    assert curate(*retry).exit_code == 0
+    assert whole_table(run)["bad_itm"].to_pylist() == table["letters_itm"].to_pylist()
+    assert whole_table(run).drop_columns(["bad_itm"]).equals(table.drop_columns(["bad_itm"]))
+
+
 def test_a_recipe_of_scorers(tmp_path: Path) -> None:
     run = _ran(tmp_path)
     scorers = {"stages": [{"kind": "letters", "as": name, "power": 2} for name in ("b", "c")]}

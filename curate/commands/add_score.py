@@ -121,9 +121,14 @@ def _add(
 
 
 def _say(terminal: Terminal, one: Scored) -> None:
-    done = "nothing to do: it was there already" if one.worked == 0 else f"{one.rows:,} rows scored"
+    done = f"{one.rows:,} rows scored"
+    if one.worked == 0 and not one.quarantined:
+        done = "nothing to do: it was there already"
     terminal.step_done(one.name, f"{', '.join(one.columns)}: {done}")
     for reason, count in sorted(one.dropped.items()):
         terminal.step_done(one.name, f"{count:,} rows stay without a number: {reason}")
     for number, error in sorted(one.quarantined.items()):
         terminal.step_done(one.name, f"partition {number} was set aside: {error}")
+    if one.quarantined:
+        hint = "'curate run RECIPE --retry quarantined', with the run's recipe, takes them up again"
+        terminal.step_done(one.name, hint)
