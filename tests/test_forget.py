@@ -51,6 +51,8 @@ from tests.stages.download.site import Answerer, Site, response, serve
 from tests.test_retry import TIMEOUT, plan_of, run
 
 ROWS = 14
+#: The row whose text has few letters.
+POOR = 12
 
 
 @pytest.fixture(autouse=True)
@@ -196,6 +198,8 @@ def test_the_same_choice_by_another_name_leaves_the_first_as_it_was(tmp_path: Pa
 
 
 def _text(number: int) -> str:
+    if number == POOR:
+        return f"no no no no no Nr{number:03d} no no"
     return f"picture {number} shows the house of family Nr{number:03d} & their dog"
 
 
@@ -385,6 +389,22 @@ def test_a_shard_that_would_be_empty_has_the_export_cut_anew(town: Town) -> None
         f"{n:05d}.parquet" for n in range(12)
     ]
     assert "left_out" not in manifest
+
+
+def test_an_export_without_the_row_tells_the_new_counts(town: Town) -> None:
+    few = ("--kind", "threshold", "--set", "column=letters_itm", "--set", "min=0.5")
+    assert curate("select", town.root, *few, "--name", "rich").exit_code == 0
+    cut = ("--kind", "parquet", "--selection", "rich", "--json")
+    assert json.loads(curate("export", town.root, *cut).stdout)["samples"] == ROWS - 2
+    folder = town.root / "shards/parquet-rich"
+    before = {path.name: path.read_bytes() for path in folder.glob("*.parquet")}
+    assert "below_min" in (folder / "README.md").read_text()
+    assert curate("forget", town.root, "--url", town.url(POOR)).exit_code == 0
+    assert {path.name: path.read_bytes() for path in folder.glob("*.parquet")} == before
+    assert "below_min" not in (folder / "README.md").read_text()
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert "left_out" not in manifest
+    assert json.loads(curate("export", town.root, *cut).stdout)["shards"] == manifest["shards"]
 
 
 def test_folders_of_earlier_recipes_are_searched_too(town: Town) -> None:

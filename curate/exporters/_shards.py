@@ -126,10 +126,9 @@ class ShardedExporter(Exporter):
             reach("export.left")
             progress(done, len(touched))
         left_out = there["samples"] - sum(shard["samples"] for shard in shards)
-        facts = {
-            "made_from": self._wanted(table, selection),
-            "left_out": there.get("left_out", 0) + left_out,
-        }
+        left_out += there.get("left_out", 0)
+        facts = {"made_from": self._wanted(table, selection)}
+        facts |= {"left_out": left_out} if left_out else {}
         return self._complete(table, selection, output, facts, shards)
 
     def _left(

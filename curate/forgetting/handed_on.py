@@ -14,7 +14,6 @@ from curate.core.atomic import (
     read_json_if_there,
     remove,
     remove_tree,
-    write_json,
     write_whole,
 )
 from curate.core.config import ExporterConfig
@@ -160,13 +159,8 @@ def make_again(
     for one in exports:
         selection = Selection.open(root, one["selection"])
         output = root / one["folder"]
-        if not one["rewrite"]:
-            manifest = read_json_if_there(output / _MANIFEST)
-            if manifest is not None:
-                manifest["made_from"]["selection"] = dict(selection.facts)
-                write_json(output / _MANIFEST, manifest)
-            continue
         config = _config(one)
         assert config is not None
-        config.build().leave_out(table, selection, output, gone, progress)
+        mine = gone if one["rewrite"] else {}
+        config.build().leave_out(table, selection, output, mine, progress)
         reach("forget.exported")
