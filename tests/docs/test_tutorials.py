@@ -23,6 +23,13 @@ ORDER = [
     *("train_with_open_clip", "own_captioner"),
 ]
 PAGES = [ROOT / "docs" / "tutorials" / f"{name}.md" for name in ORDER]
+#: ``curate``, also where the tests themselves are started in the background, deaf to Ctrl-C.
+_INTERRUPTIBLE = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from curate.cli import main
+main()
+"""
 ELSEWHERE = "envs/open_clip/bin/"
 
 
@@ -87,7 +94,7 @@ class Reader:
 
     def _open(self, words: list[str]) -> None:
         """Open the application, ask it for its page, and end it as Ctrl-C does."""
-        command = [sys.executable, "-c", "from curate.cli import main; main()", *words]
+        command = [sys.executable, "-c", _INTERRUPTIBLE, *words]
         with subprocess.Popen(
             [*command, "--no-browser", "--json"],
             cwd=self.folder,
@@ -96,10 +103,13 @@ class Reader:
             text=True,
         ) as process:
             assert process.stdout is not None
-            said = json.loads(process.stdout.readline())
-            with urllib.request.urlopen(said["address"], timeout=60) as answer:
-                assert answer.status == 200
-            process.send_signal(signal.SIGINT)
+            try:
+                said = json.loads(process.stdout.readline())
+                browser = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
+                with browser.open(said["address"], timeout=60) as answer:
+                    assert b"<title>" in answer.read()
+            finally:
+                process.send_signal(signal.SIGINT)
         assert process.returncode == 0
 
     def _install(self, entry_points: str) -> None:
