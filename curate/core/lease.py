@@ -12,6 +12,7 @@ import _thread
 import contextlib
 import json
 import re
+import signal
 import threading
 import time
 import uuid
@@ -51,6 +52,9 @@ def owned(root: StorePath) -> Iterator[bool]:
     when it was not renewed for a minute. A block that has lost its lease to another process (this
     one was suspended, or cut off, for more than a minute) is interrupted.
 
+    SIGTERM raises KeyboardInterrupt in the block, as Ctrl-C does: a scheduler asks to stop. What
+    a script starts in the background is deaf to SIGINT, so a lost lease is told by SIGTERM too.
+
     Yields:
         Whether the last owner went without releasing its lease, and so may have left things half
         done.
@@ -61,9 +65,10 @@ def owned(root: StorePath) -> Iterator[bool]:
     mine, crashed = _take(root)
     reach("lease.taken")
     keeper = _Keeper(root, mine)
-    keeper.start()
     try:
-        yield crashed
+        with _stopped_by_sigterm():
+            keeper.start()
+            yield crashed
     except KeyboardInterrupt:
         if not keeper.lost:
             raise
@@ -74,6 +79,22 @@ def owned(root: StorePath) -> Iterator[bool]:
             f"another process has taken {root}: this one had not renewed its lease for "
             f"{EXPIRE_S:.0f} s. What was committed stays valid; let one process go on with it"
         )
+
+
+@contextlib.contextmanager
+def _stopped_by_sigterm() -> Iterator[None]:
+    """Raise KeyboardInterrupt at SIGTERM, unless somebody handles it; in the main thread alone."""
+    if (
+        threading.current_thread() is not threading.main_thread()
+        or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL
+    ):
+        yield
+        return
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def owner_of(root: StorePath) -> dict[str, Any] | None:
@@ -113,7 +134,7 @@ class _Keeper(threading.Thread):
                 if self._is_lost():
                     self.lost = True
                     if self._in_main:
-                        _thread.interrupt_main()
+                        _thread.interrupt_main(signal.SIGTERM)
                     return
                 _renew(self._mine)
 

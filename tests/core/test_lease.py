@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -194,6 +195,29 @@ def test_who_lost_the_lease_is_stopped_and_leaves_the_new_owners_alone(
         raise AssertionError("not interrupted")
     assert said(root)["token"] == "other"
     assert "released" not in said(root)
+
+
+def test_a_job_in_the_background_is_stopped_as_well(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A shell makes what a script starts with ``&`` deaf to SIGINT."""
+    monkeypatch.setattr(lease, "RENEW_S", 0.02)
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with pytest.raises(RunLocked, match="another process has taken"), owned(tmp_path):
+            leave(tmp_path, '{"host": "elsewhere", "pid": 1, "token": "other"}', number=2)
+            time.sleep(5)
+            raise AssertionError("not interrupted")
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
+def test_sigterm_is_a_request_to_stop(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt), owned(tmp_path):
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(5)
+    assert said(tmp_path)["released"]
 
 
 def test_the_lease_is_renewed(root: StorePath, monkeypatch: pytest.MonkeyPatch) -> None:
