@@ -202,6 +202,7 @@ def test_a_job_in_the_background_is_stopped_as_well(
 ) -> None:
     """A shell makes what a script starts with ``&`` deaf to SIGINT."""
     monkeypatch.setattr(lease, "RENEW_S", 0.02)
+    terminating = signal.getsignal(signal.SIGTERM)
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         with pytest.raises(RunLocked, match="another process has taken"), owned(tmp_path):
@@ -210,7 +211,7 @@ def test_a_job_in_the_background_is_stopped_as_well(
             raise AssertionError("not interrupted")
     finally:
         signal.signal(signal.SIGINT, before)
-    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    assert signal.getsignal(signal.SIGTERM) is terminating
 
 
 def test_sigterm_is_a_request_to_stop(tmp_path: Path) -> None:
