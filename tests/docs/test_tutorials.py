@@ -83,7 +83,7 @@ class Reader:
         if line.startswith(("python3.11 -m venv", f"{ELSEWHERE}pip")):
             return  # what makes the environment that the variable names
         if ELSEWHERE in line:
-            if not interpreter:
+            if not interpreter or "open_clip_train" in line:  # minutes a step without a GPU
                 return
             line = line.replace(f"{ELSEWHERE}python", interpreter)
         if line.startswith("curate view") and "--export" not in line:
