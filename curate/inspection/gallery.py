@@ -7,15 +7,14 @@ import html
 import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from curate.core.atomic import write_whole
 from curate.core.errors import StoreError
 from curate.core.table import CommittedTable
+from curate.inspection.fragment import Fragment
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,29 +34,20 @@ _STYLE = """
 
 
 @dataclass(frozen=True)
-class Gallery:
+class Gallery(Fragment):
     """Pictures with their texts; a notebook shows it by itself.
 
     Attributes:
-        html: the markup; every text from outside is escaped.
         count: pictures in it.
     """
 
-    html: str
-    count: int
+    title: ClassVar[str] = "pairs"
 
-    def _repr_html_(self) -> str:
-        return self.html
+    count: int
 
     def __repr__(self) -> str:
         """Say what it is where HTML cannot be shown."""
         return f"<Gallery of {self.count} pictures: show it in a notebook, or .save(path)>"
-
-    def save(self, path: str | Path) -> Path:
-        """Write one HTML file that needs nothing else."""
-        page = f"<!doctype html><meta charset=utf-8><title>pairs</title>{self.html}".encode()
-        write_whole(Path(path), lambda file: file.write(page))
-        return Path(path)
 
 
 def make_gallery(

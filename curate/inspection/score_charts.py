@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
+from typing import ClassVar
 
-from curate.core.atomic import write_whole
 from curate.core.errors import StoreError
 from curate.core.table import CommittedTable
+from curate.inspection.fragment import Fragment
 from curate.inspection.report_figures import gather
 from curate.inspection.report_html import Markup, element
 from curate.inspection.report_score_sections import scores
@@ -17,30 +17,21 @@ _CLASS = "curate-charts"
 
 
 @dataclass(frozen=True)
-class ScoreCharts:
+class ScoreCharts(Fragment):
     """Histograms of every score; a notebook shows them by itself.
 
     Attributes:
-        html: the markup, with its style.
         scores: names of the scores.
     """
 
-    html: str
-    scores: tuple[str, ...]
+    title: ClassVar[str] = "scores"
 
-    def _repr_html_(self) -> str:
-        return self.html
+    scores: tuple[str, ...]
 
     def __repr__(self) -> str:
         """Say what it is where HTML cannot be shown."""
         said = ", ".join(self.scores)
         return f"<Charts of {said}: show them in a notebook, or .save(path)>"
-
-    def save(self, path: str | Path) -> Path:
-        """Write one HTML file that needs nothing else."""
-        page = f"<!doctype html><meta charset=utf-8><title>scores</title>{self.html}".encode()
-        write_whole(Path(path), lambda file: file.write(page))
-        return Path(path)
 
 
 def make_charts(table: CommittedTable, selection: str | None = None) -> ScoreCharts:
